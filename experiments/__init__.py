@@ -1,0 +1,1 @@
+"""Training, evaluation and prediction with wavelet networks, composed by Hydra and run by Lightning."""

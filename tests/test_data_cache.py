@@ -1,0 +1,184 @@
+import multiprocessing
+import os
+import pickle
+import signal
+
+import numpy as np
+import pytest
+import soundfile
+
+from experiments.data import AudioError, Clips, cache, decode
+from experiments.data.cache import build_cache
+
+RATE, LENGTH = 8000, 50
+fork = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def paths(tmp_path):
+    paths = [tmp_path / f"{i}.wav" for i in range(7)]
+    for i, path in enumerate(paths):
+        soundfile.write(path, np.random.default_rng(i).uniform(-1, 1, 40 + 3 * i), RATE)
+    return paths
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The names of the files decoded so far, in turn."""
+    names = []
+
+    def counting(path, sample_rate, num_samples):
+        names.append(path.name)
+        return decode(path, sample_rate, num_samples)
+
+    monkeypatch.setattr(cache, "decode", counting)
+    return names
+
+
+def build(paths, skip_bad=False, num_workers=1, length=LENGTH):
+    return build_cache(paths, RATE, length, paths[0].parent / "cache", skip_bad, num_workers)
+
+
+def rows(file):
+    return np.fromfile(file, np.int16).reshape(-1, LENGTH)
+
+
+def expected(paths):
+    # 16-bit files at the cache's own rate: the very integers come back
+    return np.stack([np.rint(decode(path, RATE, LENGTH) * 32768) for path in paths])
+
+
+def spoil(path):
+    path.write_bytes(b"no audio")
+
+
+def test_clips_are_the_decoded_files(paths):
+    file, bad = build(paths)
+    assert bad == {}
+    np.testing.assert_array_equal(rows(file), expected(paths))
+    clips = Clips(file, LENGTH, np.array([4, 2]), np.array([1, 0]))
+    x, label = clips[1]
+    assert (x.shape, x.dtype.is_floating_point, label, len(clips)) == ((1, LENGTH), True, 0, 2)
+    np.testing.assert_array_equal(x[0], decode(paths[2], RATE, LENGTH))
+
+
+def test_full_scale_does_not_wrap_around(tmp_path):
+    soundfile.write(tmp_path / "x.wav", np.tile([1.0, -1.0], 25), RATE, subtype="FLOAT")
+    np.testing.assert_array_equal(rows(build([tmp_path / "x.wav"])[0])[0], np.tile([32767, -32768], 25))
+
+
+def test_several_processes_write_the_same(paths):
+    spoil(paths[3])
+    serial = rows(build(paths, skip_bad=True)[0])
+    file, bad = build_cache(paths, RATE, LENGTH, paths[0].parent / "other", skip_bad=True, num_workers=2)
+    np.testing.assert_array_equal(rows(file), serial)
+    assert list(bad) == [3]
+
+
+def test_second_run_decodes_nothing(paths, decoded):
+    assert build(paths) == build(paths)
+    assert len(decoded) == len(paths)
+
+
+def test_changed_file_rate_or_length_makes_a_new_cache(paths, decoded):
+    first = build(paths)[0]
+    assert build(paths, length=LENGTH + 1)[0] != first
+    assert build(paths[:-1])[0] != first
+    decoded.clear()
+    os.utime(paths[0], ns=(0, 0))
+    assert build(paths)[0] != first
+    assert len(decoded) == len(paths)
+
+
+def kill_at(paths, number):
+    def deadly(path, sample_rate, num_samples):
+        if path == paths[number]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return decode(path, sample_rate, num_samples)
+
+    cache.decode = deadly
+    build(paths, skip_bad=True)
+
+
+def run_killed(paths, number):
+    process = fork.Process(target=kill_at, args=(paths, number))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    (partial,) = (paths[0].parent / "cache").glob("*.partial")
+    assert not partial.with_suffix("").exists()
+    return partial
+
+
+def test_killed_run_goes_on_where_it_stopped(paths, decoded):
+    run_killed(paths, 2)
+    run_killed(paths, 4)
+    file, _ = build(paths)
+    assert decoded == ["4.wav", "5.wav", "6.wav"]
+    np.testing.assert_array_equal(rows(file), expected(paths))
+
+
+def test_bad_file_that_a_killed_run_skipped_is_raised_at_once_without_losing_work(paths, decoded):
+    spoil(paths[1])
+    run_killed(paths, 4)
+    with pytest.raises(AudioError, match=r"1\.wav cannot be decoded"):
+        build(paths)
+    assert decoded == []
+    file, bad = build(paths, skip_bad=True)
+    assert decoded == ["4.wav", "5.wav", "6.wav"]
+    assert list(bad) == [1]
+    np.testing.assert_array_equal(rows(file), expected([paths[i] for i in (0, 2, 3, 4, 5, 6)]))
+
+
+@pytest.mark.parametrize(
+    ("name", "cut", "append"),
+    [
+        ("clips.int16", 1, b""),  # the last row did not reach the disk in full
+        ("clips.int16", LENGTH, bytes(LENGTH)),  # or as zeros
+        ("clips.int16", 0, b"\x01" * 9),  # a row was begun
+        ("clips.int16", 10**9, b""),  # no row reached the disk
+        ("marks.jsonl", 3, b""),  # a mark was torn
+        ("marks.jsonl", 0, b"12"),
+        ("marks.jsonl", 0, b"\x00\x00\x00\n"),
+        ("marks.jsonl", 10**9, b""),
+    ],
+)
+def test_torn_writes_are_decoded_again(paths, name, cut, append):
+    file = run_killed(paths, 4) / name
+    content = file.read_bytes()
+    file.write_bytes(content[: max(0, len(content) - cut)] + append)
+    np.testing.assert_array_equal(rows(build(paths)[0]), expected(paths))
+
+
+def test_processes_at_once_share_one_cache(paths):
+    processes = [fork.Process(target=build, args=(paths,)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    (clips,) = (paths[0].parent / "cache").glob("*/clips.int16")
+    np.testing.assert_array_equal(rows(clips), expected(paths))
+
+
+def test_first_bad_file_is_raised_and_then_skipped_without_losing_work(paths, decoded):
+    spoil(paths[2])
+    spoil(paths[5])
+    with pytest.raises(AudioError, match=r"2\.wav cannot be decoded"):
+        build(paths)
+    decoded.clear()
+    file, bad = build(paths, skip_bad=True)
+    assert decoded == ["2.wav", "3.wav", "4.wav", "5.wav", "6.wav"]
+    assert list(bad) == [2, 5]
+    np.testing.assert_array_equal(rows(file), expected([paths[i] for i in (0, 1, 3, 4, 6)]))
+    with pytest.raises(AudioError, match=r"2\.wav cannot be decoded"):
+        build(paths)
+
+
+def test_dataset_pickles_without_its_clips(paths):
+    clips = Clips(build(paths)[0], LENGTH, np.arange(7), np.arange(7))
+    unused = len(pickle.dumps(clips))
+    x, _ = clips[3]
+    copy = pickle.loads(pickle.dumps(clips))
+    assert len(pickle.dumps(clips)) == unused
+    assert copy[3][0].equal(x)

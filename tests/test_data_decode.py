@@ -1,0 +1,121 @@
+import pickle
+
+import librosa
+import numpy as np
+import pytest
+import scipy.io.wavfile
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments.data import AudioError, decode, fit
+
+
+def noise(*shape, seed=0, peak=0.9):
+    return np.random.default_rng(seed).uniform(-peak, peak, shape)
+
+
+@given(st.integers(0, 60), st.integers(1, 60))
+def test_fit_keeps_the_centre(length, num_samples):
+    x = np.arange(1, length + 1)
+    y = fit(x, num_samples)
+    kept = y[y != 0]
+    assert len(y) == num_samples
+    assert len(kept) == min(length, num_samples)
+    assert np.all(np.diff(kept) == 1)
+    if length > num_samples:
+        before, after = kept[0] - 1, length - kept[-1]
+    else:
+        before, after = (np.argmax(y != 0), np.argmax(y[::-1] != 0)) if length else (0, 0)
+    assert after - before in (0, 1)
+
+
+@pytest.mark.filterwarnings("ignore:Chunk")  # scipy on the extra chunk of float files
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(
+    ("subtype", "offset", "full_scale"),
+    [
+        ("PCM_U8", 128, 2**7),
+        ("PCM_16", 0, 2**15),
+        ("PCM_24", 0, 2**31),  # scipy gives 24 bits as the upper ones of 32
+        ("PCM_32", 0, 2**31),
+        ("FLOAT", 0, 1),
+        ("DOUBLE", 0, 1),
+    ],
+)
+def test_wav_equals_scipy(tmp_path, subtype, offset, full_scale, channels):
+    path = tmp_path / "x.wav"
+    soundfile.write(path, noise(1013, channels), 8000, subtype=subtype)
+    _, raw = scipy.io.wavfile.read(path)
+    expected = ((raw.astype(np.float64) - offset) / full_scale).reshape(-1, channels).mean(axis=1)
+    clip = decode(path, 8000, 1013)
+    assert clip.dtype == np.float32
+    np.testing.assert_allclose(clip, expected, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 96000, 192000])
+@pytest.mark.parametrize("num_samples", [4001, 997])
+def test_resampled_clip_equals_librosa(tmp_path, rate, num_samples):
+    path = tmp_path / "x.flac"
+    soundfile.write(path, noise(rate // 7, 2, peak=0.3), rate)
+    expected, _ = librosa.load(path, sr=16000, mono=True, res_type="soxr_hq")
+    np.testing.assert_array_equal(decode(path, 16000, num_samples), fit(expected, num_samples))
+
+
+@pytest.mark.parametrize("name", ["x.wav", "x.flac", "x.ogg"])
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+def test_tone_keeps_frequency_and_amplitude(tmp_path, name, rate):
+    soundfile.write(tmp_path / name, 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate), rate)
+    clip = decode(tmp_path / name, 11025, 11025)
+    spectrum = np.abs(np.fft.rfft(clip)) / (len(clip) / 2)
+    assert spectrum.argmax() == 440
+    assert spectrum.max() == pytest.approx(0.5, rel=0.01)
+
+
+@pytest.mark.parametrize("length", [1, 2, 401])  # 401 samples at 8 kHz: the 0.05 s of the shortest real clips
+def test_short_clip_is_centred_in_silence(tmp_path, length):
+    soundfile.write(tmp_path / "x.wav", np.full(length, 0.5), 8000)
+    clip = decode(tmp_path / "x.wav", 8000, 1000)
+    start = (1000 - length) // 2
+    expected = np.zeros(1000)
+    expected[start : start + length] = 0.5
+    np.testing.assert_array_equal(clip, expected)
+
+
+def test_sound_beyond_full_scale_is_turned_down_undistorted(tmp_path):
+    x = noise(500, peak=4.0).astype(np.float32)
+    soundfile.write(tmp_path / "x.wav", x, 8000, subtype="FLOAT")
+    np.testing.assert_array_equal(decode(tmp_path / "x.wav", 8000, 500), x / np.abs(x).max())
+
+
+def write_nan(path):
+    soundfile.write(path, np.array([0.1, np.nan, 0.1]), 8000, subtype="FLOAT")
+
+
+def write_inf(path):
+    soundfile.write(path, np.array([0.1, np.inf, 0.1]), 8000, subtype="FLOAT")
+
+
+@pytest.mark.parametrize(
+    ("write", "problem"),
+    [
+        (lambda path: path.write_bytes(b"no audio at all"), "cannot be decoded"),
+        (lambda path: path.write_bytes(b""), "cannot be decoded"),
+        (lambda path: soundfile.write(path, np.zeros(0), 8000), "no samples"),
+        (write_nan, "NaN or infinite"),
+        (write_inf, "NaN or infinite"),
+    ],
+)
+def test_bad_file_is_named_with_problem_and_remedy(tmp_path, write, problem):
+    path = tmp_path / "bad.wav"
+    write(path)
+    with pytest.raises(AudioError, match=problem) as error:
+        decode(path, 8000, 10)
+    assert str(path) in str(error.value)
+    assert "data.on_bad_file=skip" in str(error.value)
+    assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
+
+
+def test_file_that_does_not_exist(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.wav"):
+        decode(tmp_path / "none.wav", 8000, 10)

@@ -1,0 +1,105 @@
+import multiprocessing
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from experiments.data import Synthetic
+from experiments.data.synthetic import FAMILIES, MAX_SCALE, RATES, render, render_clip
+
+PINNED = [0.14597, 0.36395, 0.10127, 0.029877, 0.10411, 0.17314, 0.34048, 0.18638, 0.12397, 0.07246]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("synthetic")
+    render(root / "seed0_10x10", clips_per_fold=10, seed=0)
+    return root
+
+
+def files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_layout_is_urbansound8ks(root):
+    folder = root / "seed0_10x10"
+    table = pd.read_csv(folder / "metadata" / "UrbanSound8K.csv")
+    assert list(table) == ["slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class"]
+    named = {
+        folder / "audio" / f"fold{fold}" / name for fold, name in zip(table.fold, table.slice_file_name, strict=True)
+    }
+    assert named == set(files(folder / "audio"))
+    assert table.groupby(["fold", "classID"]).size().tolist() == [1] * 100
+    assert table.groupby("classID")["class"].nunique().tolist() == [1] * 10
+
+
+def test_files_differ_in_rate_depth_channels_length_and_level(root):
+    infos = [soundfile.info(path) for path in files(root / "seed0_10x10" / "audio")]
+    assert {info.samplerate for info in infos} == set(RATES)
+    assert {info.subtype for info in infos} == {"PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT"}
+    assert {info.channels for info in infos} == {1, 2}
+    assert len({info.duration for info in infos}) > 90
+    peaks = [np.abs(soundfile.read(info.name)[0]).max() for info in infos]
+    assert min(peaks) < 0.3 < 0.7 < max(peaks) < 1
+
+
+def test_one_loader_reads_it(root, tmp_path):
+    data = Synthetic(root, clips_per_fold=10, sample_rate=8000, duration=0.5, cache_dir=tmp_path, num_workers=1)
+    assert data.classes == [family.__name__ for family in FAMILIES]
+    assert Counter(label for _, label in data.split("train")) == {label: 8 for label in range(10)}
+    x, _ = data.split("test")[0]
+    assert x.shape == (1, 4000)
+    assert x.std() > 0.01
+
+
+def test_same_seed_renders_the_same_files(tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        for family in FAMILIES:
+            render_clip(tmp_path / f"{name}-{family.__name__}.wav", family, np.random.default_rng(seed))
+    for family in FAMILIES:
+        a, b, c = ((tmp_path / f"{name}-{family.__name__}.wav").read_bytes() for name in "abc")
+        assert a == b != c
+
+
+def test_rendering_is_the_pinned_one(root):
+    """Sines may differ in the last bit between machines, so levels are pinned, not bytes."""
+    paths = files(root / "seed0_10x10" / "audio" / "fold1")
+    levels = [float(np.sqrt(np.mean(soundfile.read(path)[0] ** 2))) for path in paths]
+    assert levels == pytest.approx(PINNED, rel=1e-4)
+
+
+def test_processes_at_once_render_one_set(tmp_path):
+    fork = multiprocessing.get_context("fork")
+    (tmp_path / "set.partial").mkdir()  # what a killed run left
+    (tmp_path / "set.partial" / "half.wav").touch()
+    processes = [fork.Process(target=render, args=(tmp_path / "set", 1, 0)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert len(files(tmp_path / "set")) == 11
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "set.lock"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_family_is_a_function_of_time(family):
+    """Rendered at twice the rate, every other sample is the same: nothing in it knows of rate or scale."""
+    fine = family(np.random.default_rng(3), np.arange(8000) / 16000)
+    coarse = family(np.random.default_rng(3), np.arange(4000) / 8000)
+    np.testing.assert_allclose(fine[::2], coarse, atol=1e-9)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_fastest_clip_stays_below_half_the_lowest_rate(family):
+    for seed in range(5):
+        sound = family(np.random.default_rng(seed), np.arange(96000) / 96000 * MAX_SCALE)
+        power = np.abs(np.fft.rfft(sound)) ** 2
+        assert power[min(RATES) // 2 :].sum() < 0.01 * power.sum()
+
+
+def test_fewer_clips_than_families(tmp_path):
+    with pytest.raises(ValueError, match="clips_per_fold=9"):
+        Synthetic(tmp_path, clips_per_fold=9)
