@@ -3,8 +3,10 @@
 import itertools
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -105,8 +107,9 @@ class ScaleGrid:
                 f"every dimension needs at least {self.least_size(num_scales)} samples"
             )
         levels = [x]
-        for i in range(num_scales - 1):
-            levels.append(self.downscale(levels[-1]) if self.decimated else self._smooth(levels[-1], dilation=2**i))
+        with _without_autocast(x.device.type):  # level 1 is T(x) in x's own precision, autocast or not
+            for i in range(num_scales - 1):
+                levels.append(self.downscale(levels[-1]) if self.decimated else self._smooth(levels[-1], dilation=2**i))
         return levels
 
     def upscale(self, y: Tensor, size: Sequence[int]) -> Tensor:
@@ -201,7 +204,8 @@ class ScaleGrid:
     def _lowpass(self, like: Tensor) -> Tensor:
         """The q filters h of T, one a row, of shape (q, 1, taps): tap k of row r is h(k - reach - r·base)."""
         (p, q), reach = self._ratio, self._reach
-        taps = torch.arange(-reach, reach + p * (q - 1) // q + 1, dtype=torch.float64, device=like.device)
+        last = reach + p - p // q  # the last row's offset, p(q - 1)/q, rounded up
+        taps = torch.arange(-reach, last + 1, dtype=torch.float64, device=like.device)
         offsets = torch.arange(q, dtype=torch.float64, device=like.device)[:, None] * (p / q)
         cutoff = ROLLOFF * q / p  # in units of the input's Nyquist frequency
         t = cutoff * (taps - offsets)
@@ -217,6 +221,11 @@ class ScaleGrid:
         h = torch.tensor([1, 3, 3, 1], dtype=x.dtype, device=x.device) / 8
         flat = F.pad(x.flatten(0, 1)[:, None], [dilation, 2 * dilation] * 2, mode="replicate")
         return F.conv2d(flat, torch.outer(h, h)[None, None], dilation=dilation).reshape(x.shape)
+
+
+def _without_autocast(device_type: str) -> AbstractContextManager[Any]:
+    available = torch.amp.is_autocast_available(device_type)  # not on the meta device
+    return torch.autocast(device_type, enabled=False) if available else nullcontext()
 
 
 def _parse_base(base: Fraction | float | str, rational: bool) -> Fraction | float:

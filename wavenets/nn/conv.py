@@ -52,8 +52,7 @@ class _LiftingConv(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        zero_mean = ", zero_mean=True" if self.zero_mean else ""
-        return _repr(self, f"num_scales={self.num_scales}") + zero_mean
+        return _repr(self, f"num_scales={self.num_scales}", ", zero_mean=True" if self.zero_mean else "")
 
 
 class _GroupConv(nn.Module):
@@ -95,8 +94,7 @@ class _GroupConv(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        groups = f", groups={self.groups}" if self.groups != 1 else ""
-        return _repr(self, f"scale_extent={self.scale_extent}") + groups
+        return _repr(self, f"scale_extent={self.scale_extent}", f", groups={self.groups}" if self.groups > 1 else "")
 
 
 class LiftingConv1d(_LiftingConv):
@@ -210,9 +208,9 @@ def _grid(grid: ScaleGrid | None, ndim: int) -> ScaleGrid:
     return grid or ScaleGrid(ndim)
 
 
-def _repr(layer: _LiftingConv | _GroupConv, scales: str) -> str:
+def _repr(layer: _LiftingConv | _GroupConv, scales: str, options: str) -> str:
     bias = "" if layer.bias is not None else ", bias=False"
     return (
         f"{layer.in_channels}, {layer.out_channels}, kernel_size={layer.kernel_size}, {scales}, stride={layer.stride}"
-        f"{bias}, grid={layer.grid}"
+        f"{bias}{options}, grid={layer.grid}"
     )

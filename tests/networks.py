@@ -1,0 +1,48 @@
+"""Networks and signals that several test files share."""
+
+import torch
+from torch import Tensor, nn
+
+from wavenets import ScaleGrid
+from wavenets.nn import (
+    GroupConv1d,
+    GroupConv2d,
+    LiftingConv1d,
+    LiftingConv2d,
+    PerScale,
+    ScaleAvgPool1d,
+    ScaleAvgPool2d,
+    ScaleBatchNorm,
+    ScaleMaxPool1d,
+    ScaleMaxPool2d,
+)
+
+LAYERS = {
+    1: (LiftingConv1d, GroupConv1d, ScaleMaxPool1d, ScaleAvgPool1d),
+    2: (LiftingConv2d, GroupConv2d, ScaleMaxPool2d, ScaleAvgPool2d),
+}
+
+
+def network(grid: ScaleGrid, num_scales: int = 8, channels: int = 2) -> nn.Sequential:
+    """Every kind of layer: lifting, both poolings, striding, batch norm with statistics of its own, ReLU, groups."""
+    lifting_conv, group_conv, max_pool, avg_pool = LAYERS[grid.ndim]
+    net = nn.Sequential(
+        lifting_conv(channels, 8, 7, num_scales, grid=grid),
+        max_pool(2),
+        ScaleBatchNorm(8),
+        PerScale(nn.ReLU()),
+        group_conv(8, 12, 3, scale_extent=3, groups=2, grid=grid),
+        PerScale(nn.ReLU()),
+        avg_pool(3, stride=1, padding=1),
+        group_conv(12, 6, 5, scale_extent=2, stride=2, grid=grid),
+    )
+    norm = net[2].norm
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    return net
+
+
+def noise(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.randn(*shape, dtype=dtype)

@@ -1,0 +1,133 @@
+"""The published networks: their sizes, the lengths that they take, and what is invariant in them."""
+
+import pytest
+import torch
+from torch import nn
+
+from tests.networks import noise
+from wavenets import ScaleGrid
+from wavenets.models import MNet, OneDCNN, SampleCNN, WaveletMNet, WaveletOneDCNN, WaveletSampleCNN
+
+# Trainable parameters of the published code.
+SIZES = {
+    (MNet, 3): 220_672,
+    (MNet, 5): 558_080,
+    (MNet, 11): 1_784_192,
+    (MNet, 18): 3_679_872,
+    (MNet, 34): 3_978_432,
+    (WaveletMNet, 3): 219_450,
+    (WaveletMNet, 5): 558_034,
+    (WaveletMNet, 11): 1_806_369,
+    (WaveletMNet, 18): 3_758_865,
+    (WaveletMNet, 34): 4_020_525,
+    (OneDCNN,): 453_418,
+    (WaveletOneDCNN,): 458_614,
+    (SampleCNN,): 2_394_162,
+    (WaveletSampleCNN,): 2_403_860,
+}
+WAVELET = {key: size for key, size in SIZES.items() if key[0].__name__.startswith("Wavelet")}
+parametrize_all = pytest.mark.parametrize("key", SIZES, ids=lambda key: "-".join([key[0].__name__, *map(str, key[1:])]))
+parametrize_wavelet = pytest.mark.parametrize(
+    "key", WAVELET, ids=lambda key: "-".join([key[0].__name__, *map(str, key[1:])])
+)
+
+
+@parametrize_all
+def test_parameters_are_the_published_ones(key: tuple) -> None:
+    model, *depth = key
+    assert sum(parameter.numel() for parameter in model(*depth).parameters() if parameter.requires_grad) == SIZES[key]
+
+
+@parametrize_all
+def test_takes_any_length_from_the_least_on(key: tuple) -> None:
+    model, *depth = key
+    net = model(*depth, num_classes=7).eval()
+    least = net.min_length
+    for length in (least, least + 1):
+        logits = net(noise(2, 1, length))
+        assert logits.shape == (2, 7) and logits.isfinite().all()
+    if least > 1:
+        name = type(net).__name__
+        with pytest.raises(ValueError, match=f"{name} needs at least {least} samples, got {least - 1}"):
+            net(noise(1, 1, least - 1))
+
+
+@parametrize_wavelet
+def test_out_scales_are_kept_to_the_readout(key: tuple) -> None:
+    model, *depth = key
+    for out_scales in (1, 2):
+        net = model(*depth, out_scales=out_scales).eval()
+        levels = net.classifier(net.features(noise(1, 1, 2 * net.min_length)))
+        assert len(levels) == out_scales + (4 if depth == [3] else 0)  # W-M3 ends with five
+        assert net.stem[0].num_scales == 8 + out_scales
+
+
+@parametrize_all
+def test_every_parameter_learns(key: tuple) -> None:
+    model, *depth = key
+    net = model(*depth)
+    net(noise(2, 1, net.min_length + 2000)).square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("readout", ["finest", "max", "mean", "logsumexp"])
+def test_readout_reduces_the_scales_that_are_left(readout: str) -> None:
+    net = WaveletMNet(5, out_scales=3, readout=readout).eval()
+    x = noise(2, 1, 20001)
+    averages = torch.stack([level.mean(-1) for level in net.classifier(net.features(x))])
+    assert averages.shape == (3, 2, 10)
+    expected = {
+        "finest": averages[0],
+        "max": averages.max(0).values,
+        "mean": averages.mean(0),
+        "logsumexp": averages.exp().sum(0).log(),
+    }
+    torch.testing.assert_close(net(x), expected[readout], rtol=0, atol=1e-5)
+
+
+def test_max_readout_is_invariant_but_for_the_scales_at_the_ends() -> None:
+    """All that the net sees in T(x), it saw in x: where the finest and the coarsest level lose, the outputs agree."""
+    net = WaveletMNet(5, out_scales=5).eval()
+    x = noise(1, 1, 140_001)
+    original, rescaled = (
+        torch.stack([level.mean(-1) for level in net.classifier(net.features(signal))])[:, 0]
+        for signal in (x, ScaleGrid(1).downscale(x))
+    )
+    assert torch.equal(rescaled[:-1], original[1:])
+    inner = (original.argmax(0) != 0) & (rescaled.argmax(0) != 4)
+    assert inner.any()
+    assert torch.equal(net(x)[0, inner], net(ScaleGrid(1).downscale(x))[0, inner])
+
+
+def test_a_finer_grid_goes_through_the_whole_net() -> None:
+    grid = ScaleGrid(1, "5/4")
+    net = WaveletMNet(11, grid=grid)
+    assert {module.grid for module in net.modules() if hasattr(module, "grid")} == {grid}
+    assert net.min_length < WaveletMNet(11).min_length
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: MNet(7), "depth must be one of 3, 5, 11, 18, 34, got 7"),
+        (lambda: WaveletMNet(7), "depth must be one of 3, 5, 11, 18, 34, got 7"),
+        (lambda: WaveletMNet(5, out_scales=0), "out_scales must be at least 1, got 0"),
+        (lambda: WaveletSampleCNN(readout="median"), "one of finest, max, mean, logsumexp, got 'median'"),
+        (lambda: WaveletOneDCNN(grid=ScaleGrid(2)), "ndim=1"),
+        (lambda: MNet(5)(noise(2, 2, 9000)), r"shape \(B, 1, T\), got \(2, 2, 9000\)"),
+        (lambda: WaveletMNet(5)(noise(9000)), r"shape \(B, 1, T\), got \(9000,\)"),
+    ],
+)
+def test_wrong_arguments_and_inputs(make: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_compiles_and_exports() -> None:
+    net, x = WaveletMNet(5, out_scales=2).eval(), noise(2, 1, 9001)
+    expected = net(x)
+    compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), expected, rtol=0, atol=1e-5)
+    exported = torch.export.export(net, (x,), dynamic_shapes=({0: torch.export.Dim("batch", min=2)},)).module()
+    torch.testing.assert_close(exported(torch.cat([x, x]))[2:], expected, rtol=0, atol=1e-5)
+    assert isinstance(net, nn.Module)
