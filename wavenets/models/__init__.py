@@ -1,7 +1,19 @@
 """Plain networks and their wavelet twins."""
 
+from wavenets.models.image import DigitCNN, ResNet, WaveletDigitCNN, WaveletResNet
 from wavenets.models.mnet import MNet, WaveletMNet
 from wavenets.models.one_d_cnn import OneDCNN, WaveletOneDCNN
 from wavenets.models.sample_cnn import SampleCNN, WaveletSampleCNN
 
-__all__ = ["MNet", "OneDCNN", "SampleCNN", "WaveletMNet", "WaveletOneDCNN", "WaveletSampleCNN"]
+__all__ = [
+    "DigitCNN",
+    "MNet",
+    "OneDCNN",
+    "ResNet",
+    "SampleCNN",
+    "WaveletDigitCNN",
+    "WaveletMNet",
+    "WaveletOneDCNN",
+    "WaveletResNet",
+    "WaveletSampleCNN",
+]

@@ -11,7 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavenets.grid import ScaleGrid
-from wavenets.nn import GroupConv1d, PerScale, ScaleBatchNorm, ScaleMaxPool1d, ScaleReadout
+from wavenets.nn import (
+    GroupConv1d,
+    GroupConv2d,
+    PerScale,
+    ScaleBatchNorm,
+    ScaleMaxPool1d,
+    ScaleMaxPool2d,
+    ScaleReadout,
+)
 from wavenets.nn.levels import Levels, Readout
 
 NUM_SCALES = 9  # that the published nets lift to
@@ -32,7 +40,6 @@ class Layers(NamedTuple):
     pool: Callable[..., nn.Module]
     per_scale: Callable[[nn.Module], nn.Module]
     readout: nn.Module
-    kernel: Callable[[int], int]  # a published kernel size, even at times, as these layers take it
 
     def block(self, in_channels: int, out_channels: int, kernel_size: int, **options: Any) -> nn.Sequential:
         """Convolution, batch norm, ReLU."""
@@ -40,31 +47,52 @@ class Layers(NamedTuple):
         return nn.Sequential(conv, self.norm(out_channels), self.per_scale(nn.ReLU()))
 
 
-def plain_layers() -> Layers:
-    """Layers on a tensor (B, C, T)."""
+def plain_layers(ndim: int = 1) -> Layers:
+    """Layers on a tensor (B, C, T) or (B, C, H, W)."""
+    module = (nn.Conv1d, nn.Conv2d)[ndim - 1]
 
     def conv(i: int, o: int, kernel_size: int, scale_extent: int = 1, stride: int = 1, bias: bool = False) -> nn.Module:
         # This padding keeps ceil(T / stride) samples for odd kernels, and the published nets' T / stride for even ones.
-        return nn.Conv1d(i, o, kernel_size, stride, padding=(kernel_size - 1) // 2, bias=bias)
+        return module(i, o, kernel_size, stride, padding=(kernel_size - 1) // 2, bias=bias)
 
-    average = nn.Sequential(nn.AdaptiveAvgPool1d(1), nn.Flatten())
-    return Layers(conv, nn.BatchNorm1d, nn.MaxPool1d, lambda module: module, average, lambda size: size)
+    norm = (nn.BatchNorm1d, nn.BatchNorm2d)[ndim - 1]
+    pool = (nn.MaxPool1d, nn.MaxPool2d)[ndim - 1]
+    average = nn.Sequential((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)[ndim - 1](1), nn.Flatten())
+    return Layers(conv, norm, pool, per_scale=lambda module: module, readout=average)
 
 
 def wavelet_layers(grid: ScaleGrid, readout: Readout) -> Layers:
-    """Layers on a list of levels (B, C, T_i)."""
+    """Layers on a list of levels (B, C, T_i) or (B, C, H_i, W_i)."""
+    module = (GroupConv1d, GroupConv2d)[grid.ndim - 1]
 
     def conv(i: int, o: int, kernel_size: int, scale_extent: int = 1, stride: int = 1, bias: bool = False) -> nn.Module:
-        return GroupConv1d(i, o, kernel_size, scale_extent, stride, bias=bias, grid=grid)
+        # Where a published kernel is even, the wavelet form has the odd one below.
+        return module(i, o, kernel_size - 1 + kernel_size % 2, scale_extent, stride, bias=bias, grid=grid)
 
-    def odd(kernel_size: int) -> int:
-        return kernel_size - 1 + kernel_size % 2
+    pool = (ScaleMaxPool1d, ScaleMaxPool2d)[grid.ndim - 1]
+    return Layers(conv, ScaleBatchNorm, pool, PerScale, ScaleReadout(readout))
 
-    return Layers(conv, ScaleBatchNorm, ScaleMaxPool1d, PerScale, ScaleReadout(readout), odd)
+
+def add(branch: Tensor | Levels, shortcut: Tensor | Levels) -> Tensor | Levels:
+    """Adds a shortcut to a branch, level by level, without the coarsest levels, which the branch has consumed."""
+    if isinstance(branch, Tensor) and isinstance(shortcut, Tensor):
+        return branch + shortcut
+    return [a + b for a, b in zip(branch, shortcut, strict=False)]
+
+
+class WidenChannels(nn.Module):
+    """Pads (B, C, T) with channels of zeros: a shortcut without parameters."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.pad(input, (0, 0, 0, self.channels - input.shape[1]))
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a shortcut without parameters, which pads missing channels with zeros."""
+    """Two convolutions beside a shortcut without parameters, with a batch norm after the sum."""
 
     def __init__(self, layers: Layers, in_channels: int, out_channels: int, scale_extent: int = 1) -> None:
         super().__init__()
@@ -73,62 +101,68 @@ class ResidualBlock(nn.Module):
             layers.conv(out_channels, out_channels, 3),
             layers.norm(out_channels),
         )
+        self.shortcut = layers.per_scale(WidenChannels(out_channels))
         self.output = nn.Sequential(layers.norm(out_channels), layers.per_scale(nn.ReLU()))
-        self.new_channels = out_channels - in_channels
 
     def forward(self, input: Tensor | Levels) -> Tensor | Levels:
-        y = self.branch(input)
-        if isinstance(input, Tensor):
-            return self.output(self._add(y, input))
-        # The branch is without the coarsest levels, which its scale extent consumed; zip leaves them out as well.
-        return self.output([self._add(a, b) for a, b in zip(y, input, strict=False)])
-
-    def _add(self, y: Tensor, x: Tensor) -> Tensor:
-        return y + F.pad(x, (0, 0, 0, self.new_channels))
+        return self.output(add(self.branch(input), self.shortcut(input)))
 
 
-class WaveformNet(nn.Module):
-    """A classifier of waveforms: stem (the lifting convolution, or a plain one), body, classifier, readout.
+class Network(nn.Module):
+    """A classifier: stem (the lifting convolution, or a plain one), body, classifier, readout.
 
     Shape:
-        (B, 1, T) -> logits (B, num_classes). ``min_length`` is the least T.
+        (B, C, T) or (B, C, H, W) -> logits (B, num_classes). ``min_size`` is the least T, H and W.
     """
 
-    def __init__(self, stem: nn.Module, body: nn.Module, classifier: nn.Module, readout: nn.Module) -> None:
+    def __init__(
+        self,
+        stem: nn.Module,
+        body: nn.Module,
+        classifier: nn.Module,
+        readout: nn.Module,
+        in_channels: int = 1,
+        ndim: int = 1,
+    ) -> None:
         super().__init__()
         self.stem = stem
         self.body = body
         self.classifier = classifier
         self.readout = readout
+        self.in_channels = in_channels
+        self.ndim = ndim
 
     def features(self, x: Tensor) -> Tensor | Levels:
-        """The features before the classifier: a tensor (B, C, T'), or a list of levels of a wavelet net."""
-        if x.ndim != 3 or x.shape[1] != 1:
-            raise ValueError(f"expected waveforms of shape (B, 1, T), got {tuple(x.shape)}")
+        """The features before the classifier: a tensor, or of a wavelet network a list of levels, finest first."""
+        if x.ndim != self.ndim + 2 or x.shape[1] != self.in_channels:
+            shape = ("T", "H, W")[self.ndim - 1]
+            raise ValueError(f"expected an input of shape (B, {self.in_channels}, {shape}), got {tuple(x.shape)}")
         try:
             return self.body(self.stem(x))
         except (RuntimeError, ValueError) as error:
-            if x.shape[2] >= self.min_length:
+            if min(x.shape[2:]) >= self.min_size:
                 raise
-            message = f"{type(self).__name__} needs at least {self.min_length} samples, got {x.shape[2]}"
+            size = " × ".join(map(str, x.shape[2:]))
+            unit = ("samples", "pixels a side")[self.ndim - 1]
+            message = f"{type(self).__name__} needs at least {self.min_size} {unit}, got {size}"
             raise ValueError(message) from error
 
     def forward(self, x: Tensor) -> Tensor:
         return self.readout(self.classifier(self.features(x)))
 
     @functools.cached_property
-    def min_length(self) -> int:
-        """The least number of samples that the net takes, found by running its shapes without data."""
+    def min_size(self) -> int:
+        """The least size of input that the network takes, found by running its shapes without data."""
         shapes = copy.deepcopy(self).to("meta").eval()
 
-        def fits(length: int) -> bool:
+        def fits(size: int) -> bool:
             try:
-                shapes.body(shapes.stem(torch.empty(1, 1, length, device="meta")))
+                shapes.body(shapes.stem(torch.empty(1, self.in_channels, *[size] * self.ndim, device="meta")))
             except (RuntimeError, ValueError):
                 return False
             return True
 
-        longest = 1
-        while not fits(longest):
-            longest *= 2
-        return bisect.bisect_left(range(longest), True, key=fits)
+        large = 1
+        while not fits(large):
+            large *= 2
+        return bisect.bisect_left(range(large), True, key=fits)

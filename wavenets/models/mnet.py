@@ -5,7 +5,7 @@ from typing import NamedTuple
 from torch import nn
 
 from wavenets.grid import ScaleGrid
-from wavenets.models.layers import Layers, ResidualBlock, WaveformNet, num_scales, plain_layers, wavelet_layers
+from wavenets.models.layers import Layers, Network, ResidualBlock, num_scales, plain_layers, wavelet_layers
 from wavenets.nn import LiftingConv1d
 from wavenets.nn.levels import Readout
 
@@ -29,7 +29,7 @@ DEPTHS = {
 }
 
 
-class MNet(WaveformNet):
+class MNet(Network):
     """The plain CNN M3, M5, M11, M18 or M34-res of Dai et al. 2016 (arXiv 1610.00087).
 
     Args:
@@ -37,7 +37,7 @@ class MNet(WaveformNet):
         num_classes: Number of logits.
 
     Shape:
-        (B, 1, T) -> (B, num_classes), T at least ``min_length``.
+        (B, 1, T) -> (B, num_classes), T at least ``min_size``.
 
     Raises:
         ValueError: If there is no such depth; in ``forward`` if the input is too short or not (B, 1, T).
@@ -54,7 +54,7 @@ class MNet(WaveformNet):
         super().__init__(stem, body, layers.conv(channels, num_classes, 1), layers.readout)
 
 
-class WaveletMNet(WaveformNet):
+class WaveletMNet(Network):
     """The wavelet network W-M3, W-M5, W-M11, W-M18 or W-M34-res of Romero et al. 2020 (arXiv 2006.05259).
 
     It lifts to 9 scales, of which every stage consumes two: one is left at the readout (W-M3: five).
@@ -68,7 +68,7 @@ class WaveletMNet(WaveformNet):
         grid: The scales; None is the dyadic grid.
 
     Shape:
-        (B, 1, T) -> (B, num_classes), T at least ``min_length``; ``features`` gives the list of levels.
+        (B, 1, T) -> (B, num_classes), T at least ``min_size``; ``features`` gives the list of levels.
 
     Raises:
         ValueError: If there is no such depth or readout; in ``forward`` if the input is too short or not (B, 1, T).

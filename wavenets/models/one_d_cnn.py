@@ -3,7 +3,7 @@
 from torch import nn
 
 from wavenets.grid import ScaleGrid
-from wavenets.models.layers import Layers, WaveformNet, num_scales, plain_layers, wavelet_layers
+from wavenets.models.layers import Layers, Network, num_scales, plain_layers, wavelet_layers
 from wavenets.nn import LiftingConv1d
 from wavenets.nn.levels import Readout
 
@@ -14,14 +14,14 @@ WIDTH, WAVELET_WIDTH = 16, 12
 POSITIONS = 6  # what is left of the time axis before the dense layers, whatever the input's length
 
 
-class OneDCNN(WaveformNet):
+class OneDCNN(Network):
     """The plain 1DCNN of Abdoli et al. 2019 (arXiv 1904.08990).
 
     Args:
         num_classes: Number of logits.
 
     Shape:
-        (B, 1, T) -> (B, num_classes), T at least ``min_length``.
+        (B, 1, T) -> (B, num_classes), T at least ``min_size``.
 
     Raises:
         ValueError: In ``forward``, if the input is too short or not (B, 1, T).
@@ -38,7 +38,7 @@ class OneDCNN(WaveformNet):
         super().__init__(stem, _body(layers, WIDTH), _dense(layers, WIDTH, num_classes), nn.Identity())
 
 
-class WaveletOneDCNN(WaveformNet):
+class WaveletOneDCNN(Network):
     """The wavelet 1DCNN of Romero et al. 2020 (arXiv 2006.05259).
 
     Args:
@@ -48,7 +48,7 @@ class WaveletOneDCNN(WaveformNet):
         grid: The scales; None is the dyadic grid.
 
     Shape:
-        (B, 1, T) -> (B, num_classes), T at least ``min_length``; ``features`` gives the list of levels.
+        (B, 1, T) -> (B, num_classes), T at least ``min_size``; ``features`` gives the list of levels.
 
     Raises:
         ValueError: If there is no such readout; in ``forward`` if the input is too short or not (B, 1, T).
@@ -69,9 +69,7 @@ class WaveletOneDCNN(WaveformNet):
         layers, width = wavelet_layers(grid, readout), WAVELET_WIDTH
         kernel_size, window = CONVOLUTIONS[0]
         stem = nn.Sequential(
-            LiftingConv1d(
-                1, width, layers.kernel(kernel_size), num_scales(out_scales), stride=2, bias=False, grid=grid
-            ),
+            LiftingConv1d(1, width, kernel_size - 1, num_scales(out_scales), stride=2, bias=False, grid=grid),
             layers.norm(width),
             layers.per_scale(nn.ReLU()),
             layers.pool(window),
@@ -83,7 +81,7 @@ def _body(layers: Layers, width: int) -> nn.Sequential:
     body = nn.Sequential()
     for i, (kernel_size, window) in enumerate(CONVOLUTIONS[1:]):
         channels = width * 2**i
-        body.append(layers.block(channels, 2 * channels, layers.kernel(kernel_size), scale_extent=3, stride=2))
+        body.append(layers.block(channels, 2 * channels, kernel_size, scale_extent=3, stride=2))
         if window:
             body.append(layers.pool(window))
     return body

@@ -3,7 +3,7 @@
 from torch import nn
 
 from wavenets.grid import ScaleGrid
-from wavenets.models.layers import Layers, WaveformNet, num_scales, plain_layers, wavelet_layers
+from wavenets.models.layers import Layers, Network, num_scales, plain_layers, wavelet_layers
 from wavenets.nn import LiftingConv1d
 from wavenets.nn.levels import Readout
 
@@ -12,20 +12,20 @@ MULTIPLES = (1, 1, 2, 2, 2, 2, 2, 2, 4, 4)  # of the width, convolution by convo
 SPANNING = (0, 3, 6, 9)  # those of them that span three scales
 
 
-class SampleCNN(WaveformNet):
+class SampleCNN(Network):
     """The plain 3^9 SampleCNN of Lee et al. 2017 (arXiv 1703.01789), made for 59,049 samples.
 
     Args:
         num_classes: Number of logits (the tags of MagnaTagATune by default).
 
     Shape:
-        (B, 1, T) -> (B, num_classes), T at least ``min_length``.
+        (B, 1, T) -> (B, num_classes), T at least ``min_size``.
 
     Raises:
         ValueError: In ``forward``, if the input is too short or not (B, 1, T).
 
     Example:
-        >>> SampleCNN().min_length
+        >>> SampleCNN().min_size
         59047
     """
 
@@ -36,7 +36,7 @@ class SampleCNN(WaveformNet):
         super().__init__(stem, body, _classifier(layers, WIDTH, num_classes), layers.readout)
 
 
-class WaveletSampleCNN(WaveformNet):
+class WaveletSampleCNN(Network):
     """The wavelet 3^9 SampleCNN of Romero et al. 2020 (arXiv 2006.05259).
 
     Args:
@@ -46,7 +46,7 @@ class WaveletSampleCNN(WaveformNet):
         grid: The scales; None is the dyadic grid.
 
     Shape:
-        (B, 1, T) -> (B, num_classes), T at least ``min_length``; ``features`` gives the list of levels.
+        (B, 1, T) -> (B, num_classes), T at least ``min_size``; ``features`` gives the list of levels.
 
     Raises:
         ValueError: If there is no such readout; in ``forward`` if the input is too short or not (B, 1, T).
