@@ -1,0 +1,74 @@
+"""Batches for the trainer, in an order that depends on nothing but the seed and the epoch."""
+
+from functools import partial
+from typing import Any, Protocol
+
+import lightning as L
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+
+class SplitDataset(Protocol):
+    """What every dataset gives: the names of its classes, and its "train", "val" and "test" splits."""
+
+    classes: list[str]
+
+    def split(self, stage: Any, /) -> Any:
+        """Give the torch dataset of a stage, with items (input, label)."""
+
+
+class Batches(L.LightningDataModule):
+    """The training and validation batches of a dataset.
+
+    Args:
+        dataset: gives the splits.
+        batch_size: clips per batch and device.
+        num_workers: loading processes; 0 loads in the trainer's own.
+        seed: of the order of the training clips.
+    """
+
+    def __init__(self, dataset: SplitDataset, batch_size: int, num_workers: int = 0, seed: int = 0) -> None:
+        super().__init__()
+        self.dataset, self.batch_size, self.num_workers, self.seed = dataset, batch_size, num_workers, seed
+
+    def prepare_data(self) -> None:
+        """Let one process per machine decode what is not in the cache."""
+        self.dataset.split("train"), self.dataset.split("val")
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Give all training clips, shuffled anew in every epoch."""
+        assert self.trainer is not None
+        clips: Dataset[Any] = self.dataset.split("train")
+        sampler: DistributedSampler[Any] = DistributedSampler(
+            clips, self.trainer.world_size, self.trainer.global_rank, seed=self.seed
+        )
+        # The trainer sets the epoch as well, but after a resumed run's workers have begun to load. (At that point its
+        # current_epoch is one behind.)
+        progress: Any = self.trainer.fit_loop.epoch_progress.current
+        sampler.set_epoch(progress.processed)
+        return DataLoader(
+            clips,
+            self.batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            worker_init_fn=partial(_seed_worker, self.seed, sampler),
+            generator=torch.Generator(),  # else the loader draws a global random number whenever it is started
+        )
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Give all validation clips in order."""
+        return DataLoader(self.dataset.split("val"), self.batch_size, num_workers=self.num_workers)
+
+
+def epoch_seed(*numbers: int) -> int:
+    """Mix a seed with the epoch, the rank, … to a seed of its own.
+
+    >>> epoch_seed(0, 1) == epoch_seed(1, 0)
+    False
+    """
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def _seed_worker(seed: int, sampler: DistributedSampler[Any], worker: int) -> None:
+    L.seed_everything(epoch_seed(seed, sampler.epoch, sampler.rank, worker), verbose=False)

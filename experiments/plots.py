@@ -1,0 +1,154 @@
+"""The pictures of a run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
+from torch import nn
+
+from wavenets.nn import LiftingConv1d
+
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # distinct to colour-blind eyes (Okabe and Ito)
+DPI = 150
+
+
+def _axes(ax: Axes, title: str, x: str, y: str) -> None:
+    ax.set(title=title, xlabel=x, ylabel=y)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(color="#e5e5e5")
+    ax.set_axisbelow(True)
+
+
+def curves(file: Path, rows: Sequence[Mapping[str, float]], best_epoch: int) -> None:
+    """Draw loss, accuracy and learning rate over the epochs.
+
+    Args:
+        file: PNG to write.
+        rows: the metrics of each epoch, as `EpochLog` keeps them.
+        best_epoch: the epoch that was tested.
+    """
+    epochs = [row["epoch"] for row in rows]
+    marker = "." if len(rows) < 40 else ""
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    loss, accuracy, rate = figure.subplots(1, 3)
+    for ax, name in (loss, "loss"), (accuracy, "accuracy"):
+        ax.plot(epochs, [row[f"train_{name}"] for row in rows], color=BLUE, marker=marker, label="training")
+        ax.plot(epochs, [row[f"val_{name}"] for row in rows], color=ORANGE, marker=marker, label="validation")
+    rate.step(epochs, [row["lr"] for row in rows], color=BLUE, where="mid")
+    rate.set_yscale("log")
+    rate.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    rate.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    rate.yaxis.set_minor_locator(NullLocator())
+    _axes(loss, "Loss", "epoch", "cross-entropy (nats)")
+    _axes(accuracy, "Accuracy", "epoch", "accuracy")
+    _axes(rate, "Learning rate", "epoch", "learning rate")
+    loss.set_ylim(bottom=0)
+    accuracy.set_ylim(0, 1.02)
+    accuracy.yaxis.set_major_formatter(PercentFormatter(1))
+    for ax in loss, accuracy, rate:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.axvline(best_epoch, color=GREY, linestyle=":", label=f"best epoch, {best_epoch}")
+    accuracy.legend(loc="lower right")
+    figure.savefig(file, dpi=DPI)
+
+
+def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
+    """Draw a confusion matrix; the colour is the share of the true class.
+
+    Args:
+        file: PNG to write.
+        matrix: counts; rows are the truth, columns the prediction.
+        classes: class names.
+    """
+    counts = np.array(matrix)
+    share = counts / counts.sum(axis=1, keepdims=True).clip(1)
+    size = 3 + 0.45 * min(len(classes), 20)
+    figure = Figure(figsize=(size + 1.2, size), layout="constrained")
+    ax = figure.subplots()
+    image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    names = [name.replace("_", " ") for name in classes]
+    small = len(classes) > 20
+    slant: dict[str, Any] = {"rotation": 90 if small else 45, "rotation_mode": "anchor", "ha": "right", "va": "center"}
+    ax.set_xticks(range(len(names)), names, **slant)
+    ax.set_yticks(range(len(names)), names)
+    ax.tick_params(labelsize=6 if small else 9, length=0)
+    if not small:
+        for row, column in np.argwhere(counts):
+            colour = "white" if share[row, column] > 0.5 else "black"
+            ax.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=9)
+    accuracy = counts.trace() / counts.sum()
+    ax.set(title=f"Test fold: {accuracy:.1%} of {counts.sum()} clips", xlabel="predicted", ylabel="true")
+    bar = figure.colorbar(image, ax=ax, shrink=0.8, label="share of the true class")
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1))
+    figure.savefig(file, dpi=DPI)
+
+
+def rescaled(file: Path, accuracies: Mapping[float, float], num_classes: int) -> None:
+    """Draw accuracy against playback speed.
+
+    Args:
+        file: PNG to write.
+        accuracies: playback speed → accuracy.
+        num_classes: number of classes, for the line of chance.
+    """
+    factors = sorted(accuracies)
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    ax = figure.subplots()
+    _axes(ax, "Accuracy against playback speed", "playback speed (×2: an octave higher)", "test accuracy")
+    ax.plot(factors, [accuracies[factor] for factor in factors], color=BLUE, marker="o")
+    ax.axhline(1 / num_classes, color=GREY, linestyle=":")
+    ax.annotate("chance", (factors[0], 1 / num_classes), (0, 4), textcoords="offset points", color=GREY)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(factors, [f"×{factor:g}" for factor in factors])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_ylim(0, 1.02)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    figure.savefig(file, dpi=DPI)
+
+
+def kernels(file: Path, network: nn.Module, sample_rate: int, columns: int = 5) -> None:
+    """Draw some lifting kernels, from low to high, and their spectra at every level; nothing if there are none.
+
+    Level i hears the signal at 1/base^i of the rate, so its spectrum is the kernel's own, moved down by i octaves
+    (base 2), and ends at half of the level's rate.
+
+    Args:
+        file: PNG to write.
+        network: a network with a `LiftingConv1d`.
+        sample_rate: rate of the signal, in Hz.
+        columns: number of kernels.
+    """
+    lifting = next((module for module in network.modules() if isinstance(module, LiftingConv1d)), None)
+    if lifting is None:
+        return
+    weights = lifting.wavelets.detach().cpu().double().numpy()[:, 0]
+    spectra = np.abs(np.fft.rfft(weights, 8192))
+    frequencies = np.fft.rfftfreq(8192, 1 / sample_rate)
+    order = np.argsort(spectra.argmax(axis=1), kind="stable")
+    chosen = order[np.linspace(0, len(order) - 1, min(columns, len(order))).round().astype(int)]
+    base, levels = float(lifting.grid.base), lifting.num_scales
+    milliseconds = (np.arange(weights.shape[1]) - weights.shape[1] // 2) / sample_rate * 1000
+    lowest = sample_rate / weights.shape[1] / base ** (levels - 1)  # one period in the coarsest kernel
+    hertz = np.geomspace(lowest, sample_rate / 2, 500)
+
+    figure = Figure(figsize=(3 * len(chosen) + 1, 5.4), layout="constrained")
+    axes = figure.subplots(2, len(chosen), sharex="row", sharey="row", squeeze=False)
+    for (time, spectrum), kernel in zip(axes.T, chosen, strict=True):
+        time.plot(milliseconds, weights[kernel] / np.abs(weights[kernel]).max(), color=BLUE)
+        magnitude = [np.interp(hertz * base**i, frequencies, spectra[kernel], right=np.nan) for i in range(levels)]
+        decibels = 20 * np.log10(np.array(magnitude) / spectra[kernel].max() + 1e-6)
+        image = spectrum.pcolormesh(hertz, range(levels), decibels, cmap="viridis", vmin=-30, vmax=0, rasterized=True)
+        spectrum.set_xscale("log")
+        _axes(time, f"kernel {kernel}", "time at level 0 (ms)", "")
+        spectrum.set_xlabel("frequency (Hz)")
+        spectrum.xaxis.set_minor_locator(NullLocator())
+    axes[0, 0].set_ylabel("amplitude (peak = 1)")
+    axes[1, 0].set_ylabel("level")
+    axes[1, 0].set_yticks(range(levels))
+    figure.colorbar(image, ax=axes, shrink=0.45, anchor=(0, 0.08), label="magnitude (dB)")
+    figure.suptitle(f"Lifting kernels, low to high, and their spectra; at level i they are {base:g}ⁱ times as long")
+    figure.savefig(file, dpi=DPI)

@@ -1,0 +1,56 @@
+"""Clips at another playback speed, by a resampler that has nothing to do with the networks."""
+
+from typing import Any
+
+import librosa
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from experiments.data import fit
+
+
+def check_factor(factor: float) -> float:
+    """Give a playback speed back if it is from 1/4 to 4; raise ValueError if not."""
+    if not 0.25 <= factor <= 4:
+        raise ValueError(f"playback={factor:g} is out of range; choose factors from 0.25 (slow) to 4 (fast)")
+    return factor
+
+
+def play(clip: Tensor, factor: float) -> Tensor:
+    """Play a clip faster or slower, as a turntable does, and cut or zero-pad it around its centre to its old length.
+
+    Args:
+        clip: waveform (1, T).
+        factor: playback speed, 1/4 to 4; 2 is twice as fast and an octave higher.
+
+    Returns:
+        Waveform (1, T).
+
+    Raises:
+        ValueError: the factor is out of range.
+
+    >>> play(torch.ones(1, 8), 2).shape
+    torch.Size([1, 8])
+    """
+    played = librosa.resample(clip[0].numpy(), orig_sr=check_factor(factor), target_sr=1, res_type="soxr_hq")
+    return torch.from_numpy(fit(played, clip.shape[1]))[None]
+
+
+class Played(Dataset[tuple[Tensor, int]]):
+    """A dataset of waveforms at another playback speed.
+
+    Args:
+        clips: dataset with items (waveform (1, T), label).
+        factor: playback speed.
+    """
+
+    def __init__(self, clips: Any, factor: float) -> None:
+        self.clips, self.factor = clips, factor
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, item: int) -> tuple[Tensor, int]:
+        clip, label = self.clips[item]
+        return play(clip, self.factor), label

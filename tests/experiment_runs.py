@@ -1,0 +1,62 @@
+"""Small runs for the tests of the experiments."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import soundfile
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict
+
+from experiments.train import train
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+def write_set(root: Path) -> Path:
+    """Write thirty short noises as UrbanSound8K and, beside it, as ESC-50; every fold has three."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for clip in range(30):
+        fold, target = clip // 3 + 1, clip % 3
+        urban, flat = root / "audio" / f"fold{fold}" / f"{clip}.wav", root / "audio" / f"{clip}.wav"
+        urban.parent.mkdir(parents=True, exist_ok=True)
+        for file in urban, flat:
+            soundfile.write(file, rng.uniform(-0.5, 0.5, 4000) * np.sin(np.arange(4000) * 0.1 * (target + 1)), 8000)
+        rows.append((urban.name, fold, (fold - 1) % 5 + 1, target, f"class{target}", True))
+    table = pd.DataFrame(rows, columns=["slice_file_name", "fold", "fold5", "classID", "class", "esc10"])
+    (root / "metadata").mkdir()
+    (root / "meta").mkdir()
+    table.to_csv(root / "metadata" / "UrbanSound8K.csv", index=False)
+    esc = table.drop(columns="fold").rename(columns={"slice_file_name": "filename", "fold5": "fold"})
+    esc.rename(columns={"classID": "target", "class": "category"}).to_csv(root / "meta" / "esc50.csv", index=False)
+    return root
+
+
+def composed(*overrides: str) -> DictConfig:
+    """Compose conf/train.yaml as the command does."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
+
+
+def tiny(root: Path) -> list[str]:
+    """Override a run to a few seconds on the CPU; `root` is `write_set`'s."""
+    return [
+        *("data=urbansound8k", f"data.root={root}", f"data.cache_dir={root}/cache", "data.num_workers=1"),
+        *("data.sample_rate=8000", "data.duration=0.1", "trainer=cpu", "trainer.max_epochs=2", "batch_size=8"),
+        *("model=w_sample_cnn", "scheduler.patience=0", "wavelet_loss=0.1", "playback=[1,2]"),
+    ]
+
+
+def run(folder: Path, *overrides: str) -> dict[str, Any]:
+    """Train in a folder; give the results."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)  # faster for nets this small
+    return train(composed(*overrides), folder)

@@ -1,0 +1,123 @@
+"""Testing again, predicting, and playing at other speeds."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.signal
+import soundfile
+import torch
+from hydra import compose, initialize_config_dir
+
+from experiments import evaluate, predict
+from experiments.checkpoint import load_network
+from experiments.rescale import play
+from tests.experiment_runs import CONF, run, tiny, write_set
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run."""
+    folder = tmp_path_factory.mktemp("run")
+    run(folder, *tiny(write_set(tmp_path_factory.mktemp("set"))))
+    return folder
+
+
+def test_evaluate_gives_the_results_of_the_run(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["evaluate", f"ckpt={trained}"])
+    evaluate.main()
+    at_the_end = json.loads((trained / "results.json").read_text())
+    again = json.loads((trained / "checkpoints" / "best.json").read_text())
+    assert again.items() <= at_the_end.items()
+    assert (trained / "checkpoints" / "best_rescaled.png").exists()
+
+
+def test_evaluate_elsewhere_and_at_other_speeds(trained: Path, tmp_path: Path) -> None:
+    root = write_set(tmp_path / "moved")
+    changes = [f"ckpt={trained}/checkpoints/last.ckpt", f"data.root={root}", f"data.cache_dir={tmp_path}/cache"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        results, file = evaluate.evaluate(compose("evaluate", [*changes, "playback=[0.25,0.7,4]"]))
+    assert list(results["playback"]) == ["0.25", "0.7", "4"]
+    assert file == trained / "checkpoints" / "last.json"
+
+
+def test_predict_ranks_the_classes(trained: Path, tmp_path: Path) -> None:
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, 12_000)
+    network, card = load_network(trained / "checkpoints" / "best.ckpt")
+    for name in "a.wav", "b.flac", "c.ogg":
+        soundfile.write(tmp_path / name, sound, 8000)
+        ranking = predict.rank(network, card, str(tmp_path / name))
+        probabilities = [probability for _, probability in ranking]
+        assert sum(probabilities) == pytest.approx(1)
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert {label for label, _ in ranking} == set(card["classes"])
+    # The network saw the 800 samples in the middle of the file.
+    middle = soundfile.read(tmp_path / "a.wav", dtype="float32")[0][5600:6400]
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(middle)[None, None])[0]
+    ranking = predict.rank(network, card, str(tmp_path / "a.wav"))
+    assert ranking[0][0] == card["classes"][logits.argmax()]
+    assert ranking[0][1] == pytest.approx(logits.softmax(0).max().item(), abs=1e-5)
+
+
+def test_predict_names_bad_files(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "good [1].wav", np.ones(800), 8000)
+    (tmp_path / "bad.wav").write_text("no sound")
+    files = ",".join(f'"{tmp_path}/{name}"' for name in ("bad.wav", "missing.wav", "good [1].wav"))
+    monkeypatch.setattr(sys, "argv", ["predict", f"ckpt={trained}", f"files=[{files}]"])
+    with pytest.raises(SystemExit) as end:
+        predict.main()
+    out, err = capsys.readouterr()
+    assert end.value.code == 1
+    assert [line.split(" cannot")[0] for line in err.splitlines() if "cannot" in line] == [f"error: {tmp_path}/bad.wav"]
+    assert f"error: {tmp_path}/missing.wav not found" in err.splitlines()
+    assert "Traceback" not in err
+    assert "good [1].wav" in out and "class0" in out
+
+
+@pytest.mark.parametrize("command", [evaluate, predict])
+def test_a_file_that_is_no_checkpoint(
+    command: object, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_checkpoint = shutil.copy(trained / "config.yaml", tmp_path / "best.ckpt")
+    for path, complaint in (no_checkpoint, "is not a checkpoint"), (tmp_path / "none.ckpt", "not found"):
+        arguments = ["files=[a.wav]"] if command is predict else []
+        monkeypatch.setattr(sys, "argv", ["command", f"ckpt={path}", *arguments])
+        with pytest.raises(SystemExit, match=complaint):
+            command.main()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("factor", [0.25, 0.5, 0.71, 1.41, 2, 4])
+def test_a_tone_moves_by_the_factor(factor: float) -> None:
+    rate, hertz = 8000, 500
+    tone = torch.sin(2 * torch.pi * hertz * torch.arange(rate) / rate)[None]
+    frequencies, power = scipy.signal.periodogram(play(tone, factor)[0].numpy(), rate)
+    assert frequencies[power.argmax()] == pytest.approx(hertz * factor, abs=2)
+
+
+def test_play_against_another_resampler() -> None:
+    rng = np.random.default_rng(0)
+    smooth = scipy.signal.sosfiltfilt(scipy.signal.butter(6, 0.15, output="sos"), rng.standard_normal(4000))
+    fast = play(torch.from_numpy(smooth.astype(np.float32))[None], 2)[0].numpy()
+    assert not fast[:1000].any() and not fast[3000:].any()
+    expected = scipy.signal.resample_poly(smooth, 1, 2)
+    np.testing.assert_allclose(fast[1100:2900], expected[100:1900], atol=2e-3 * np.abs(expected).max())
+    slow = play(torch.from_numpy(smooth.astype(np.float32))[None], 0.5)[0].numpy()
+    expected = scipy.signal.resample(smooth, 8000)
+    np.testing.assert_allclose(slow, expected[2000:6000], atol=2e-3 * np.abs(expected).max())
+
+
+def test_play_at_the_original_speed_changes_nothing() -> None:
+    clip = torch.randn(1, 999)
+    assert torch.equal(play(clip, 1), clip)
+
+
+@pytest.mark.parametrize("factor", [0.2, 4.1, -1, float("nan")])
+def test_play_refuses_other_factors(factor: float) -> None:
+    with pytest.raises(ValueError, match=r"from 0\.25"):
+        play(torch.zeros(1, 100), factor)

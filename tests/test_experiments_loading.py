@@ -1,0 +1,62 @@
+"""The order of the clips, and random numbers of the loading processes."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from experiments.loading import Batches
+
+
+class Noise(Dataset[tuple[Tensor, int]]):
+    """Items (a random number, the item's index); as a dataset, every split is itself."""
+
+    def __init__(self) -> None:
+        self.classes = ["one"]
+
+    def split(self, stage: str) -> "Noise":
+        return self
+
+    def __len__(self) -> int:
+        return 20
+
+    def __getitem__(self, item: int) -> tuple[Tensor, int]:
+        return torch.rand(1), item
+
+
+def epoch(number: int, seed: int = 0, world_size: int = 1, rank: int = 0, workers: int = 2) -> tuple[Tensor, Tensor]:
+    """The random numbers and the indices of an epoch."""
+    batches = Batches(Noise(), batch_size=4, num_workers=workers, seed=seed)
+    progress = SimpleNamespace(current=SimpleNamespace(processed=number))
+    fit_loop = SimpleNamespace(epoch_progress=progress)
+    trainer: Any = SimpleNamespace(world_size=world_size, global_rank=rank, fit_loop=fit_loop)
+    batches.trainer = trainer
+    pairs = list(batches.train_dataloader())
+    return torch.cat([noise for noise, _ in pairs]), torch.cat([index for _, index in pairs])
+
+
+def test_an_epoch_depends_on_seed_and_number_alone() -> None:
+    torch.manual_seed(0)
+    noise, order = epoch(3)
+    torch.manual_seed(1)
+    again, same_order = epoch(3)
+    assert torch.equal(noise, again) and torch.equal(order, same_order)
+    assert order.sort().values.tolist() == list(range(20))
+    for other_noise, other_order in epoch(4), epoch(3, seed=1):
+        assert not torch.equal(order, other_order)
+        assert not set(noise.flatten().tolist()) & set(other_noise.flatten().tolist())
+
+
+def test_loading_takes_no_global_random_numbers() -> None:
+    state = torch.get_rng_state()
+    epoch(0)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_devices_share_the_clips(workers: int) -> None:
+    orders = [epoch(0, world_size=2, rank=rank, workers=workers)[1].tolist() for rank in (0, 1)]
+    assert sorted(orders[0] + orders[1]) == list(range(20))

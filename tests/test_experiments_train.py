@@ -1,0 +1,155 @@
+"""A run leaves what it promises, and can be killed and resumed."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from experiments import train
+from experiments.checkpoint import load_network
+from experiments.data import UrbanSound8K
+from tests.experiment_runs import composed, run, tiny, write_set
+
+# Runs the command, and kills it within its third epoch.
+KILLED = """
+import os, signal, torch
+from experiments import epoch_log, train
+
+def die(self, trainer, module, batch, index):
+    if trainer.current_epoch == 2 and index == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+epoch_log.EpochLog.on_train_batch_start = die
+torch.set_num_threads(1)
+train.main()
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("set"))
+
+
+@pytest.fixture(scope="module")
+def unbroken(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of four epochs."""
+    folder = tmp_path_factory.mktemp("run")
+    run(folder, *tiny(root), "trainer.max_epochs=4")
+    return folder
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["train", *overrides])
+    train.main()
+
+
+def last(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """Weights, optimizer, scheduler, metrics and results are equal, bit for bit."""
+    a, b = last(one), last(other)
+    assert a["state_dict"].keys() == b["state_dict"].keys()
+    assert all(torch.equal(a["state_dict"][key], b["state_dict"][key]) for key in a["state_dict"])
+    moments = [[state["exp_avg_sq"] for state in c["optimizer_states"][0]["state"].values()] for c in (a, b)]
+    assert all(torch.equal(x, y) for x, y in zip(*moments, strict=True))
+    assert a["lr_schedulers"] == b["lr_schedulers"]
+    metrics = [pd.read_csv(folder / "metrics.csv").drop(columns="seconds") for folder in (one, other)]
+    assert metrics[0].equals(metrics[1])
+    results = [json.loads((folder / "results.json").read_text()) for folder in (one, other)]
+    for key in "test_loss", "val_accuracy", "confusion", "playback", "best_epoch":
+        assert results[0][key] == results[1][key]
+
+
+def test_a_run_s_folder(unbroken: Path, root: Path) -> None:
+    for picture in "curves", "confusion", "rescaled", "kernels":
+        assert (unbroken / f"{picture}.png").stat().st_size > 10_000
+    assert OmegaConf.load(unbroken / "config.yaml").data.root == str(root)
+    metrics = pd.read_csv(unbroken / "metrics.csv")
+    assert list(metrics["epoch"]) == [1, 2, 3, 4]
+    results = json.loads((unbroken / "results.json").read_text())
+    assert results["best_epoch"] == metrics["epoch"][metrics["val_accuracy"].argmax()]
+    assert results["val_accuracy"] == metrics["val_accuracy"].max()
+    network, card = load_network(unbroken / "checkpoints" / "best.ckpt")
+    assert results["parameters"] == sum(p.numel() for p in network.parameters())
+    assert card["classes"] == results["classes"] == ["class0", "class1", "class2"]
+
+
+def test_the_test_fold_is_what_the_best_network_is_tested_on(unbroken: Path, root: Path) -> None:
+    results = json.loads((unbroken / "results.json").read_text())
+    network, _ = load_network(unbroken / "checkpoints" / "best.ckpt")
+    data = UrbanSound8K(root, 1, sample_rate=8000, duration=0.1, cache_dir=root / "cache", num_workers=1)
+    assert all("fold1/" in str(path) for path in data.files("test"))
+    with torch.inference_mode():
+        clips = data.split("test")
+        guesses = [(network(x[None]).argmax().item(), label) for x, label in map(clips.__getitem__, range(len(clips)))]
+    assert results["test_accuracy"] == pytest.approx(np.mean([guess == label for guess, label in guesses]))
+    assert results["confusion"] == [[guesses.count((guess, label)) for guess in range(3)] for label in range(3)]
+
+
+def test_a_killed_run_resumes_to_the_same_result(
+    unbroken: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [*tiny(root), "trainer.max_epochs=4", f"folder={tmp_path}"]
+    process = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    assert len(pd.read_csv(tmp_path / "metrics.csv")) == 2
+    command(monkeypatch, f"resume={tmp_path}")
+    assert_same_run(unbroken, tmp_path)
+
+
+def test_resuming_with_loading_processes(unbroken: Path, root: Path, tmp_path: Path) -> None:
+    run(tmp_path, *tiny(root), "num_workers=2", "trainer.max_epochs=2")
+    run(tmp_path, *tiny(root), "num_workers=2", "trainer.max_epochs=4")
+    assert_same_run(unbroken, tmp_path)
+
+
+def test_resume_refuses_what_the_run_did_not_start_with(unbroken: Path) -> None:
+    saved = OmegaConf.load(unbroken / "config.yaml")
+    for folder, overrides, complaint in (
+        (unbroken, ["data.test_fold=2"], "data.test_fold=2 is not what"),
+        (unbroken / "nowhere", [], "nowhere holds no run"),
+    ):
+        cfg = composed(f"resume={folder}", *overrides)
+        with pytest.raises((ValueError, FileNotFoundError), match=complaint):
+            train.resumed(cfg, overrides)
+    longer = train.resumed(composed(f"resume={unbroken}", "trainer.max_epochs=9"), ["trainer.max_epochs=9"])
+    assert longer.trainer.max_epochs == 9
+    longer.trainer.max_epochs, longer.overrides = saved.trainer.max_epochs, saved.overrides
+    assert longer == saved
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.root=/nowhere", "error: /nowhere/metadata/UrbanSound8K.csv not found"),
+        ("data.test_fold=11", "error: data.test_fold=11 is not a fold"),
+        ("playback=[5]", "error: playback=5 is out of range"),
+    ],
+)
+def test_a_user_s_mistake_is_one_line(
+    override: str, message: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit, match=message):
+        command(monkeypatch, *tiny(root), override, f"folder={tmp_path}")
+
+
+def test_a_run_is_not_overwritten(unbroken: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match="holds a run already"):
+        command(monkeypatch, *tiny(root), "data.test_fold=2", f"folder={unbroken}")
+
+
+def test_a_sweep_gives_every_fold_a_folder(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = "trainer.max_epochs=1"
+    command(monkeypatch, "-m", *tiny(root), short, "data.test_fold=range(1,3)", f"folder={tmp_path}")
+    results = [json.loads((tmp_path / str(job) / "results.json").read_text()) for job in (0, 1)]
+    assert [result["test_fold"] for result in results] == [1, 2]
