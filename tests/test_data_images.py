@@ -1,0 +1,143 @@
+"""Digits at random scales: the protocol, its determinism, and the idx files."""
+
+import gzip
+import hashlib
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from experiments.data.images import DigitsScale, MNISTScale, read_idx, rescale, shrink
+
+
+def write_idx(file: Path, array: np.ndarray) -> None:
+    content = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(gzip.compress(content) if file.suffix == ".gz" else content)
+
+
+def write_mnist(folder: Path, suffix: str = "", train: int = 60_000, test: int = 10_000) -> None:
+    """Images that hold their number in their first bytes, so that each can be told."""
+    rng = np.random.default_rng(0)
+    for part, count in ("train", train), ("t10k", test):
+        images = np.zeros((count, 28, 28), np.uint8)
+        images[:, 10:18, 12:16] = rng.integers(100, 255, (count, 8, 4))
+        write_idx(folder / f"{part}-images-idx3-ubyte{suffix}", images)
+        write_idx(folder / f"{part}-labels-idx1-ubyte{suffix}", rng.integers(0, 10, count).astype(np.uint8))
+
+
+def test_the_generated_set_is_pinned() -> None:
+    digits = DigitsScale(seed=0)
+    content = b"".join(digits.split(stage).images.tobytes() for stage in ("train", "val", "test"))
+    assert hashlib.sha256(content).hexdigest()[:16] == "ef5144678a3a8fb9"
+
+
+def test_a_seed_is_a_set() -> None:
+    first, again, other = DigitsScale(seed=1), DigitsScale(seed=1), DigitsScale(seed=2)
+    assert np.array_equal(first.split("test").images, again.split("test").images)
+    assert not np.array_equal(first.split("test").labels, other.split("test").labels)
+
+
+def test_splits_are_apart_and_of_the_published_sizes(tmp_path: Path) -> None:
+    write_mnist(tmp_path / "MNIST" / "raw")  # torchvision's layout
+    mnist = MNISTScale(tmp_path)
+    assert {stage: len(rows) for stage, rows in mnist.rows.items()} == {"train": 10_000, "val": 2_000, "test": 50_000}
+    assert len(np.unique(np.concatenate(list(mnist.rows.values())))) == 62_000
+    assert all(0.3 <= factors.min() < 0.301 and 0.99 < factors.max() <= 1 for factors in mnist.factors.values())
+    image, label = mnist.split("val")[7]
+    row, factor = mnist.rows["val"][7], mnist.factors["val"][7]
+    assert image.shape == (1, 28, 28) and image.dtype == torch.float32 and label == mnist.labels[row]
+    assert np.array_equal(image[0].numpy() * 255, shrink(mnist.images[row], factor))
+
+
+@given(factor=st.floats(0.1, 1), height=st.integers(5, 40), width=st.integers(5, 40))
+def test_shrinking_is_pillows_and_centred(factor: float, height: int, width: int) -> None:
+    image = np.random.default_rng(0).integers(1, 255, (height, width), dtype=np.uint8)
+    h, w = max(1, round(height * factor)), max(1, round(width * factor))
+    small = np.asarray(Image.fromarray(image).resize((w, h), Image.Resampling.BICUBIC))
+    shrunk = shrink(image, factor)
+    assert shrunk.shape == image.shape
+    top, left = (height - h) // 2, (width - w) // 2
+    assert np.array_equal(shrunk[top : top + h, left : left + w], small)
+    assert shrunk.sum() == small.sum()  # and black elsewhere
+
+
+@given(factor=st.floats(0.25, 4), size=st.integers(5, 41))
+def test_rescaling_keeps_size_and_centre(factor: float, size: int) -> None:
+    image = torch.zeros(1, size, size)
+    image[0, size // 2, size // 2] = 1
+    rescaled = rescale(image, factor)
+    assert rescaled.shape == image.shape
+    assert torch.equal(rescale(image, 1.0), image)
+    grid = torch.arange(size, dtype=torch.float32) - size // 2
+    mass = rescaled[0].sum()
+    if mass > 0.01:  # the point has moved with the centre of the image, by less than a pixel
+        assert abs((rescaled[0].sum(0) * grid).sum() / mass) < 1.01 * max(1, factor)
+
+
+def test_large_images_are_the_small_ones_enlarged() -> None:
+    small, large = DigitsScale(seed=3).split("val"), DigitsScale(seed=3, size=56).split("val")
+    assert large[0][0].shape == (1, 56, 56)
+    enlarged = Image.fromarray(small.images[5]).resize((56, 56), Image.Resampling.BICUBIC)
+    assert np.array_equal(large.images[5], np.asarray(enlarged))
+
+
+def test_only_training_images_are_augmented_and_torchs_seed_decides() -> None:
+    digits = DigitsScale(augment=(0.5, 2.0))
+    assert digits.split("val").augment is digits.split("test").augment is None
+    train = digits.split("train")
+    torch.manual_seed(1)
+    first = [train[i][0] for i in range(20)]
+    assert not all(torch.equal(image, train[i][0]) for i, image in enumerate(first))
+    torch.manual_seed(1)
+    assert all(torch.equal(image, train[i][0]) for i, image in enumerate(first))
+
+
+def test_one_scale_to_train_on_and_others_to_test_on() -> None:
+    digits = DigitsScale(train_scales=(1.0, 1.0))
+    rows = digits.rows["train"]
+    assert np.array_equal(digits.split("train").images, digits.images[rows])
+    for factor in (0.35, 0.7):
+        images = digits.rescaled("test", factor).images
+        expected = [shrink(image, factor) for image in digits.images[digits.rows["test"]]]
+        assert np.array_equal(images, np.stack(expected))
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_idx_files_packed_or_not(tmp_path: Path, suffix: str) -> None:
+    array = np.arange(2 * 3 * 5, dtype=np.uint8).reshape(2, 3, 5)
+    write_idx(tmp_path / f"name{suffix}", array)
+    assert np.array_equal(read_idx(tmp_path, "name"), array)
+
+
+def test_a_missing_file_says_where_it_is_downloaded(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"train-images-idx3-ubyte\[.gz\] not found.*download them from http"):
+        MNISTScale(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x00\x08", b"no idx file at all", struct.pack(">HBBI", 0, 8, 1, 9)])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_broken_file_is_named(tmp_path: Path, content: bytes, suffix: str) -> None:
+    file = tmp_path / f"name{suffix}"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=f"{file} is no good .*download it again"):
+        read_idx(tmp_path, "name")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"scales": (0.5, 2)}, r"data.scales=\[0.5, 2\] is not a range within \[0.1, 1\]"),
+        ({"train_scales": (1.0, 0.5)}, "data.train_scales"),
+        ({"augment": (0.0, 2.0)}, "data.augment"),
+        ({"size": 14}, "data.size=14 is less than the 28 pixels"),
+    ],
+)
+def test_arguments_out_of_range(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DigitsScale(**options)

@@ -1,0 +1,72 @@
+"""The networks for images: their sizes, the levels that a backbone gives, exactness, errors."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from tests.networks import noise
+from wavenets import ScaleGrid
+from wavenets.models import DigitCNN, ResNet, WaveletDigitCNN, WaveletResNet
+from wavenets.testing import assert_equivariant
+
+
+def parameters(net: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def test_twins_are_of_one_size() -> None:
+    plain, wavelet = parameters(DigitCNN()), parameters(WaveletDigitCNN())
+    assert max(plain, wavelet) <= 500_000 and abs(plain - wavelet) < 0.05 * plain
+    assert parameters(ResNet()) == 11_689_512  # as torchvision counts ResNet-18
+
+
+@pytest.mark.parametrize("base", [2, math.sqrt(2), "3/2"])
+@pytest.mark.parametrize(
+    "make", [lambda base: WaveletDigitCNN(3, 2, base, 6), lambda base: WaveletResNet(3, 2, base, 6)]
+)
+def test_whole_networks_are_exact(make: object, base: float | str) -> None:
+    net = make(base)
+    for norm in (module for module in net.modules() if isinstance(module, nn.BatchNorm1d)):
+        norm.running_mean.normal_(0, 0.1)
+        norm.running_var.uniform_(0.5, 2)
+    levels = nn.Sequential(net.stem, net.body, net.classifier)
+    size = (307, 290) if base == 2 else (131, 98)
+    assert_equivariant(levels, noise(1, 2, *size), ScaleGrid(2, base), steps=2)
+
+
+@pytest.mark.parametrize("net", [DigitCNN(4, 3), WaveletDigitCNN(4, 3), ResNet(4, 3), WaveletResNet(4, 3)])
+def test_takes_any_size_from_the_least_on(net: nn.Module) -> None:
+    net.eval()
+    least = net.min_size
+    for height, width in ((least, least), (least, 2 * least + 1), (61, 47)):
+        assert net(noise(2, 3, height, width)).shape == (2, 4)
+    if least > 1:
+        name = type(net).__name__
+        with pytest.raises(ValueError, match=f"{name} needs at least {least} pixels a side, got {least - 1} × 99"):
+            net(noise(1, 3, least - 1, 99))
+    with pytest.raises(ValueError, match=r"shape \(B, 3, H, W\), got \(1, 1, 64, 64\)"):
+        net(noise(1, 1, 64, 64))
+
+
+def test_a_backbone_gives_a_pyramid() -> None:
+    for num_scales in (4, 6):
+        levels = WaveletResNet(num_scales=num_scales).eval().features(noise(1, 3, 256, 320))
+        sizes = [(8, 10), (4, 5), (2, 3)][: num_scales - 3]
+        assert [tuple(level.shape) for level in levels] == [(1, 512, *size) for size in sizes]
+
+
+def test_every_parameter_learns() -> None:
+    for net in DigitCNN(), WaveletDigitCNN(), WaveletResNet(in_channels=1, num_scales=4):
+        net(noise(4, 1, 96, 96)).square().sum().backward()
+        assert all(parameter.grad is not None and parameter.grad.any() for parameter in net.parameters())
+
+
+def test_compiles_and_exports() -> None:
+    net, x = WaveletDigitCNN().eval(), noise(2, 1, 28, 28)
+    expected = net(x)
+    compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), expected, rtol=0, atol=1e-5)
+    exported = torch.export.export(net, (x,), dynamic_shapes=({0: torch.export.Dim("batch", min=2)},)).module()
+    torch.testing.assert_close(exported(torch.cat([x, x]))[2:], expected, rtol=0, atol=1e-5)
