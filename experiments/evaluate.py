@@ -10,7 +10,6 @@ from omegaconf import DictConfig
 
 from experiments.checkpoint import find_checkpoint, load_network
 from experiments.errors import one_line_errors
-from experiments.rescale import check_factor
 from experiments.results import report, write_json
 from experiments.tables import show_results
 
@@ -31,11 +30,11 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, Any], Path]:
     file = find_checkpoint(cfg.ckpt)
     network, card = load_network(file)
     config = card["config"]
-    playback = [check_factor(factor) for factor in (config["playback"] if cfg.playback is None else cfg.playback)]
     changes = {key: value for key, value in cfg.data.items() if value is not None}
     dataset = instantiate(config["data"] | changes)
+    factors = config["rescale"] if cfg.rescale is None else cfg.rescale
     network.to("cuda" if torch.cuda.is_available() else "cpu")
-    results = report(network, card, dataset, playback, file.parent, f"{file.stem}_")
+    results = report(network, card, dataset, factors, file.parent, f"{file.stem}_")
     write_json(file.with_suffix(".json"), results)
     return results, file.with_suffix(".json")
 

@@ -21,7 +21,7 @@ VARIED = (
         "folder=",
         "name=",
         "num_workers=",
-        "playback=",
+        "rescale=",
         "hydra.",
         "trainer=",
         "trainer.devices=",
@@ -43,7 +43,7 @@ def gather(files: Sequence[Path]) -> list[dict[str, Any]]:
 
     Returns:
         For each experiment its `name`, `folds`, `missing_folds`, `seeds` and `runs`; and for `test_accuracy`,
-        `val_accuracy` and each speed of `playback` the `mean` and the `std` over the folds (of the sample, n - 1;
+        `val_accuracy` and each factor of `rescaled` the `mean` and the `std` over the folds (of the sample, n - 1;
         None for one fold).
 
     Raises:
@@ -70,7 +70,7 @@ def _average(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
         means = [np.mean([value for run, value in pairs if run[unit] == one]) for one in units]
         return {"mean": float(np.mean(means)), "std": float(np.std(means, ddof=1)) if len(means) > 1 else None}
 
-    common = [factor for factor in runs[0]["playback"] if all(factor in run["playback"] for run in runs)]
+    common = [factor for factor in runs[0]["rescaled"] if all(factor in run["rescaled"] for run in runs)]
     return {
         "name": name,
         "folds": units if unit == "test_fold" else [],
@@ -79,7 +79,7 @@ def _average(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "runs": len(runs),
         "test_accuracy": over_units([run["test_accuracy"] for run in runs]),
         "val_accuracy": over_units([run["val_accuracy"] for run in runs]),
-        "playback": {factor: over_units([run["playback"][factor] for run in runs]) for factor in common},
+        "rescaled": {factor: over_units([run["rescaled"][factor] for run in runs]) for factor in common},
     }
 
 
@@ -105,12 +105,12 @@ def main() -> None:
             raise FileNotFoundError(f"no results.json under {', '.join(map(str, folders))}; is a run finished there?")
         rows = gather(files)
         write_json(folders[0] / "gathered.json", {"experiments": rows})
-    factors = sorted({factor for row in rows for factor in row["playback"]}, key=float)
+    factors = sorted({factor for row in rows for factor in row["rescaled"]}, key=float)
     table = [
         ["folds", *(str(len(row["folds"])) for row in rows)],
         ["seeds", *(str(len(row["seeds"])) for row in rows)],
         ["test", *(_percent(row["test_accuracy"]) for row in rows)],
-        *([f"  played ×{factor}", *(_percent(row["playback"].get(factor)) for row in rows)] for factor in factors),
+        *([f"  rescaled ×{factor}", *(_percent(row["rescaled"].get(factor)) for row in rows)] for factor in factors),
         ["validation", *(_percent(row["val_accuracy"]) for row in rows)],
     ]
     show("Accuracy (%), mean ± standard deviation over folds", ["", *(row["name"] for row in rows)], table)

@@ -17,6 +17,12 @@ class SplitDataset(Protocol):
     def split(self, stage: Any, /) -> Any:
         """Give the torch dataset of a stage, with items (input, label)."""
 
+    def rescaled(self, stage: Any, factor: float, /) -> Any:
+        """Give the same with all inputs rescaled by one factor."""
+
+    def check_factor(self, factor: float, /) -> None:
+        """Raise ValueError if inputs cannot be rescaled by a factor."""
+
 
 class Batches(L.LightningDataModule):
     """The training and validation batches of a dataset.

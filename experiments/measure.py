@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader, Dataset
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_confusion_matrix
 
 from experiments.loading import SplitDataset
-from experiments.rescale import Played
 
 
 @torch.inference_mode()
@@ -36,21 +35,21 @@ def logits_and_labels(network: nn.Module, clips: Dataset[Any], batch_size: int, 
     return torch.cat([logits for logits, _ in pairs]), torch.cat([labels for _, labels in pairs])
 
 
-def measure(network: nn.Module, dataset: SplitDataset, batch_size: int, playback: Sequence[float]) -> dict[str, Any]:
-    """Test a network on a dataset's test split, and again at other playback speeds.
+def measure(network: nn.Module, dataset: SplitDataset, batch_size: int, factors: Sequence[float]) -> dict[str, Any]:
+    """Test a network on a dataset's test split, and again with its inputs rescaled.
 
     Args:
         network: maps (B, …) to (B, num_classes).
         dataset: gives the split.
         batch_size: clips per batch.
-        playback: speeds; empty for data that are not sound.
+        factors: of the rescaling.
 
     Returns:
-        `test_accuracy`, `test_loss`, `test_clips`, `playback` (speed → accuracy), `confusion` (rows: truth) and
+        `test_accuracy`, `test_loss`, `test_clips`, `rescaled` (factor → accuracy), `confusion` (rows: truth) and
         `classes`, ready for JSON.
 
     Raises:
-        ValueError: a speed is out of range.
+        ValueError: a factor is out of range.
     """
     clips, num_classes = dataset.split("test"), len(dataset.classes)
     logits, labels = logits_and_labels(network, clips, batch_size, "Testing")
@@ -59,13 +58,17 @@ def measure(network: nn.Module, dataset: SplitDataset, batch_size: int, playback
         return multiclass_accuracy(logits, labels, num_classes, average="micro").item()
 
     def accuracy_at(factor: float) -> float:
-        return accuracy(logits_and_labels(network, Played(clips, factor), batch_size, f"Testing at x{factor:g}")[0])
+        return accuracy(
+            logits_and_labels(
+                network, dataset.rescaled("test", factor), batch_size, f"Testing, rescaled by {factor:g}"
+            )[0]
+        )
 
     return {
         "test_accuracy": accuracy(logits),
         "test_loss": F.cross_entropy(logits, labels).item(),
         "test_clips": len(labels),
-        "playback": {f"{factor:g}": accuracy_at(factor) for factor in playback},
+        "rescaled": {f"{factor:g}": accuracy_at(factor) for factor in factors},
         "confusion": multiclass_confusion_matrix(logits, labels, num_classes).tolist(),
         "classes": list(dataset.classes),
     }

@@ -87,18 +87,19 @@ def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str
     figure.savefig(file, dpi=DPI)
 
 
-def rescaled(file: Path, accuracies: Mapping[float, float], num_classes: int) -> None:
-    """Draw accuracy against playback speed.
+def rescaled(file: Path, accuracies: Mapping[float, float], num_classes: int, quantity: str) -> None:
+    """Draw accuracy against the factor by which inputs are rescaled.
 
     Args:
         file: PNG to write.
-        accuracies: playback speed → accuracy.
+        accuracies: factor → accuracy.
         num_classes: number of classes, for the line of chance.
+        quantity: what the factor changes, for the title and the axis.
     """
     factors = sorted(accuracies)
     figure = Figure(figsize=(6, 4), layout="constrained")
     ax = figure.subplots()
-    _axes(ax, "Accuracy against playback speed", "playback speed (×2: an octave higher)", "test accuracy")
+    _axes(ax, f"Accuracy against {quantity}", quantity, "test accuracy")
     ax.plot(factors, [accuracies[factor] for factor in factors], color=BLUE, marker="o")
     ax.axhline(1 / num_classes, color=GREY, linestyle=":")
     ax.annotate("chance", (factors[0], 1 / num_classes), (0, 4), textcoords="offset points", color=GREY)

@@ -16,7 +16,7 @@ def report(
     network: nn.Module,
     card: dict[str, Any],
     dataset: SplitDataset,
-    playback: Sequence[float],
+    factors: Sequence[float],
     folder: Path,
     prefix: str = "",
 ) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def report(
         network: the network.
         card: of its checkpoint.
         dataset: gives the test split.
-        playback: speeds to test at as well.
+        factors: test on inputs rescaled by these as well.
         folder: where confusion.png and rescaled.png go.
         prefix: stands before their names.
 
@@ -43,12 +43,13 @@ def report(
         "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
         "best_epoch": card["epoch"],
         "val_accuracy": card["val_accuracy"],
-        **measure(network, dataset, config["batch_size"], playback),
+        **measure(network, dataset, config["batch_size"], factors),
     }
     plots.confusion(folder / f"{prefix}confusion.png", results["confusion"], results["classes"])
-    if playback:
-        accuracies = {float(factor): accuracy for factor, accuracy in results["playback"].items()}
-        plots.rescaled(folder / f"{prefix}rescaled.png", accuracies, len(results["classes"]))
+    if factors:
+        quantity = "playback speed" if card["sample_rate"] else "size of the test images"
+        accuracies = {float(factor): accuracy for factor, accuracy in results["rescaled"].items()}
+        plots.rescaled(folder / f"{prefix}rescaled.png", accuracies, len(results["classes"]), quantity)
     return results
 
 

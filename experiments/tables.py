@@ -30,7 +30,7 @@ def show_results(results: dict[str, Any], place: Path) -> None:
     rows = [
         ("test accuracy", f"{results['test_accuracy']:.1%} of {results['test_clips']} clips"),
         ("test loss", f"{results['test_loss']:.3f}"),
-        *((f"  played ×{factor}", f"{accuracy:.1%}") for factor, accuracy in results["playback"].items()),
+        *((f"  rescaled ×{factor}", f"{accuracy:.1%}") for factor, accuracy in results["rescaled"].items()),
         ("validation accuracy", f"{results['val_accuracy']:.1%}"),
         ("best epoch", str(results["best_epoch"])),
         ("parameters", f"{results['parameters']:,}"),

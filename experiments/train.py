@@ -21,7 +21,6 @@ from experiments.classifier import Classifier
 from experiments.epoch_log import EpochLog
 from experiments.errors import one_line_errors
 from experiments.loading import Batches
-from experiments.rescale import check_factor
 from experiments.results import report, write_json
 from experiments.tables import show_results
 
@@ -43,8 +42,9 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
 
     L.seed_everything(cfg.seed, verbose=False)
-    playback = [check_factor(factor) for factor in cfg.playback]
     dataset = instantiate(cfg.data)
+    for factor in cfg.rescale:
+        dataset.check_factor(factor)
     network = instantiate(cfg.model, num_classes=len(dataset.classes))
     card = {
         "config": OmegaConf.to_container(cfg, resolve=True),
@@ -81,7 +81,7 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     start = time.monotonic()
     network, card = load_network(folder / "checkpoints" / "best.ckpt")
     network.to(trainer.strategy.root_device)
-    results = report(network, card, dataset, playback, folder)
+    results = report(network, card, dataset, cfg.rescale, folder)
     results["overrides"] = list(cfg.overrides)
     results["epochs"] = len(epochs.rows)
     results["seconds"] = round(sum(row["seconds"] for row in epochs.rows) + time.monotonic() - start, 1)

@@ -9,19 +9,22 @@ from hydra.utils import instantiate
 from tests.experiment_runs import CONF, composed, run, write_set
 
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
+IMAGES = ("mnist_scale", "mnist_scale_plain"), ("digits_scale", "digits_scale_plain")
 MODELS = sorted(file.stem for file in (CONF / "model").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_trains_and_tests(name: str, tmp_path: Path) -> None:
     cfg = composed(f"experiment={name}")
-    data = [f"data.cache_dir={tmp_path}/cache", "data.num_workers=1", "data.sample_rate=8000", "data.duration=0.52"]
-    if "Synthetic" in cfg.data._target_:
-        data += [f"data.root={tmp_path}", "data.clips_per_fold=10"]
+    audio = [f"data.cache_dir={tmp_path}/cache", "data.num_workers=1", "data.sample_rate=8000", "data.duration=0.52"]
+    if "images" in cfg.data._target_:
+        data = ["data=digits_scale"]  # MNIST's keys, without its files
+    elif "Synthetic" in cfg.data._target_:
+        data = [*audio, f"data.root={tmp_path}", "data.clips_per_fold=10"]
     else:
-        data += [f"data.root={write_set(tmp_path / 'set')}"]
+        data = [*audio, f"data.root={write_set(tmp_path / 'set')}"]
     limits = ["trainer=cpu", "trainer.max_epochs=1", "+trainer.limit_train_batches=1", "+trainer.limit_val_batches=1"]
-    results = run(tmp_path / "run", f"experiment={name}", *data, *limits, "batch_size=3", "playback=[2]")
+    results = run(tmp_path / "run", f"experiment={name}", *data, *limits, "batch_size=3", "rescale=[0.5]")
     assert cfg.name == results["name"] == name
     assert 0 <= results["test_accuracy"] <= 1
     assert len(results["confusion"]) == len(results["classes"])
@@ -32,8 +35,8 @@ def test_every_model_takes_the_classes_of_the_dataset_and_has_its_family_s_rate(
     cfg = composed(f"model={name}")
     network = instantiate(cfg.model, num_classes=7).eval()
     with torch.inference_mode():
-        assert network(torch.zeros(1, 1, network.min_size)).shape == (1, 7)
-    assert cfg.optimizer.lr == (0.001 if name.startswith("w") else 0.01)
+        assert network(torch.zeros(1, 1, *[network.min_size] * network.ndim)).shape == (1, 7)
+    assert cfg.optimizer.lr == (0.01 if network.ndim == 1 and not name.startswith("w") else 0.001)
 
 
 def test_the_published_protocol() -> None:
@@ -45,7 +48,7 @@ def test_the_published_protocol() -> None:
 
 
 def test_twins_differ_in_model_and_rate_only() -> None:
-    for wavelet, plain in ("esc10_wm5", "esc10_m5"), ("urbansound8k_wm11", "urbansound8k_m11"):
+    for wavelet, plain in ("esc10_wm5", "esc10_m5"), ("urbansound8k_wm11", "urbansound8k_m11"), *IMAGES:
         ours, twin = composed(f"experiment={wavelet}"), composed(f"experiment={plain}")
         for cfg in ours, twin:
             cfg.model, cfg.optimizer.lr, cfg.name = None, None, None

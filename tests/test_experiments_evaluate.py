@@ -14,7 +14,8 @@ from hydra import compose, initialize_config_dir
 
 from experiments import evaluate, predict
 from experiments.checkpoint import load_network
-from experiments.rescale import play
+from experiments.data import UrbanSound8K
+from experiments.data.playback import play
 from tests.experiment_runs import CONF, run, tiny, write_set
 
 
@@ -39,8 +40,8 @@ def test_evaluate_elsewhere_and_at_other_speeds(trained: Path, tmp_path: Path) -
     root = write_set(tmp_path / "moved")
     changes = [f"ckpt={trained}/checkpoints/last.ckpt", f"data.root={root}", f"data.cache_dir={tmp_path}/cache"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        results, file = evaluate.evaluate(compose("evaluate", [*changes, "playback=[0.25,0.7,4]"]))
-    assert list(results["playback"]) == ["0.25", "0.7", "4"]
+        results, file = evaluate.evaluate(compose("evaluate", [*changes, "rescale=[0.25,0.7,4]"]))
+    assert list(results["rescaled"]) == ["0.25", "0.7", "4"]
     assert file == trained / "checkpoints" / "last.json"
 
 
@@ -118,6 +119,7 @@ def test_play_at_the_original_speed_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("factor", [0.2, 4.1, -1, float("nan")])
-def test_play_refuses_other_factors(factor: float) -> None:
-    with pytest.raises(ValueError, match=r"from 0\.25"):
-        play(torch.zeros(1, 100), factor)
+def test_only_speeds_from_a_quarter_to_four(factor: float, tmp_path: Path) -> None:
+    clips = UrbanSound8K(write_set(tmp_path), cache_dir=tmp_path / "cache", num_workers=1)
+    with pytest.raises(ValueError, match=rf"rescale={factor:g} is out of range.* 0\.25"):
+        clips.rescaled("test", factor)

@@ -16,7 +16,7 @@ def write_run(folder: Path, fold: int, seed: int = 0, accuracy: float = 0.5, **c
     results = {
         **{"name": "net", "overrides": [f"data.test_fold={fold}", f"seed={seed}"], "seed": seed, "test_fold": fold},
         **{"folds": [1, 2, 3, 4, 5], "test_accuracy": accuracy, "val_accuracy": accuracy / 2},
-        **{"playback": {"0.5": accuracy / 3, "2": accuracy / 4}, **changes},
+        **{"rescaled": {"0.5": accuracy / 3, "2": accuracy / 4}, **changes},
     }
     (folder / "results.json").write_text(json.dumps(results))
     return folder / "results.json"
@@ -32,7 +32,7 @@ def test_mean_and_deviation_over_folds(tmp_path: Path) -> None:
     (row,) = gather(files)
     over_folds = accuracies.mean(axis=1)
     assert row["test_accuracy"] == pytest.approx({"mean": np.mean(over_folds), "std": np.std(over_folds, ddof=1)})
-    assert row["playback"]["2"] == pytest.approx(
+    assert row["rescaled"]["2"] == pytest.approx(
         {"mean": np.mean(over_folds) / 4, "std": np.std(over_folds, ddof=1) / 4}
     )
     assert (row["folds"], row["missing_folds"], row["seeds"], row["runs"]) == ([1, 2, 3, 4], [5], [0, 1, 2], 12)

@@ -66,7 +66,7 @@ def assert_same_run(one: Path, other: Path) -> None:
     metrics = [pd.read_csv(folder / "metrics.csv").drop(columns="seconds") for folder in (one, other)]
     assert metrics[0].equals(metrics[1])
     results = [json.loads((folder / "results.json").read_text()) for folder in (one, other)]
-    for key in "test_loss", "val_accuracy", "confusion", "playback", "best_epoch":
+    for key in "test_loss", "val_accuracy", "confusion", "rescaled", "best_epoch":
         assert results[0][key] == results[1][key]
 
 
@@ -133,7 +133,7 @@ def test_resume_refuses_what_the_run_did_not_start_with(unbroken: Path) -> None:
     [
         ("data.root=/nowhere", "error: /nowhere/metadata/UrbanSound8K.csv not found"),
         ("data.test_fold=11", "error: data.test_fold=11 is not a fold"),
-        ("playback=[5]", "error: playback=5 is out of range"),
+        ("rescale=[5]", "error: rescale=5 is out of range"),
     ],
 )
 def test_a_user_s_mistake_is_one_line(

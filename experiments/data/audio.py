@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from experiments.data.cache import build_cache
+from experiments.data.playback import Played
 
 log = logging.getLogger(__name__)
 
@@ -184,6 +185,20 @@ class AudioFolds:
         if len(rows) == 0:
             raise ValueError(f"no usable clip in fold {self.folds[stage]} ({stage}); choose another or mend the set")
         return Clips(file, self.num_samples, rows, table["label"].to_numpy()[rows])
+
+    def rescaled(self, stage: Stage, factor: float) -> Played:
+        """Give the clips of a stage at another playback speed; 2 is twice as fast.
+
+        Raises:
+            ValueError: the factor is not from 1/4 to 4.
+        """
+        self.check_factor(factor)
+        return Played(self.split(stage), factor)
+
+    def check_factor(self, factor: float) -> None:
+        """Raise ValueError unless a playback speed is from 1/4 to 4."""
+        if not 0.25 <= factor <= 4:
+            raise ValueError(f"rescale={factor:g} is out of range; choose speeds from 0.25 (slow) to 4 (fast)")
 
     def files(self, stage: Stage) -> list[Path]:
         """Give the files of a stage, in the order of the items of `split`."""

@@ -135,8 +135,18 @@ class ScaledDigits:
         return self._shrunk(stage, self.factors[stage])
 
     def rescaled(self, stage: Stage, factor: float) -> Digits:
-        """Give the images of a stage, all shrunk by one factor, at most 1."""
+        """Give the images of a stage, all shrunk by one factor.
+
+        Raises:
+            ValueError: the factor is not from 0.1 to 1.
+        """
+        self.check_factor(factor)
         return self._shrunk(stage, np.full(len(self.rows[stage]), factor))
+
+    def check_factor(self, factor: float) -> None:
+        """Raise ValueError unless a factor is from 0.1 to 1."""
+        if not 0.1 <= factor <= 1:
+            raise ValueError(f"rescale={factor:g} is out of range; digits can be shrunk by factors from 0.1 to 1")
 
     def _shrunk(self, stage: Stage, factors: np.ndarray) -> Digits:
         rows = self.rows[stage]
