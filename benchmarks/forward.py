@@ -3,7 +3,7 @@
 All variants are timed in turn, round after round, in one run, so that a busy machine slows all of them; a ratio is the
 median over the rounds. Memory is the rise of the peak in a fresh process per variant.
 
-    python -m benchmarks.forward [--batch 4] [--length 88200] [--device cuda] [--out FOLDER]
+    python -m benchmarks.forward [--batch 8] [--length 88200] [--device cuda] [--out FOLDER]
 """
 
 import argparse
@@ -96,7 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="benchmarks.forward", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--batch", type=int, default=4, help="waveforms in a batch")
+    parser.add_argument("--batch", type=int, default=8, help="waveforms in a batch")
     parser.add_argument("--length", type=int, default=88200, help="samples of a waveform (4 s at 22,050 Hz)")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
