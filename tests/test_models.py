@@ -100,6 +100,12 @@ def test_max_readout_is_invariant_but_for_the_scales_at_the_ends() -> None:
     assert torch.equal(net(x)[0, inner], net(ScaleGrid(1).downscale(x))[0, inner])
 
 
+def test_the_least_length_does_not_depend_on_the_precision() -> None:
+    expected = WaveletMNet(5).min_size
+    for dtype in torch.float64, torch.bfloat16:
+        assert WaveletMNet(5).to(dtype).min_size == expected
+
+
 def test_a_finer_grid_goes_through_the_whole_net() -> None:
     grid = ScaleGrid(1, "5/4")
     net = WaveletMNet(11, grid=grid)

@@ -20,7 +20,7 @@ def lift(
     """Lifts a signal to features on the scale-translation group: F_i = x_i ⋆ ψ, the same kernel on every level.
 
     On the signal itself level i acts as the kernel dilated by base^i, smoothed by the anti-alias filter, and evaluated
-    every base^i samples (the lifting convolution of Romero et al., arXiv 2006.05259, eq. 10, on each level's own grid).
+    every base^i samples (the lifting convolution of Romero et al., arXiv 2006.05259, on each level's own grid).
 
     Args:
         input: Signal of shape (B, C, T) or (B, C, H, W).
@@ -60,7 +60,7 @@ def group_conv(
 
     out_i = Σ_k upscale(in_{i+k} ⋆ weight[:, :, k], size of level i). The scale axis is never padded: a level that
     would need a scale outside is not computed, which is what keeps the equivariance exact at both ends (the group
-    convolution of Romero et al., arXiv 2006.05259, eq. 12, on each level's own grid).
+    convolution of Romero et al., arXiv 2006.05259, on each level's own grid).
 
     Args:
         input: S levels, finest first, each of shape (B, C, T_i) or (B, C, H_i, W_i).

@@ -9,7 +9,7 @@ from wavenets.nn.conv import LiftingConv1d, LiftingConv2d
 def admissibility(module: nn.Module) -> Tensor:
     """The squared mean of every lifting kernel, summed: zero if and only if all of them are wavelets, Σψ = 0.
 
-    The wavelet loss of Romero et al., arXiv 2006.05259, section 5: a soft form of ``zero_mean=True``.
+    The wavelet loss of Romero et al., arXiv 2006.05259: a soft form of ``zero_mean=True``.
 
     Args:
         module: A module with lifting convolutions somewhere inside.

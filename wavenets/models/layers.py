@@ -153,7 +153,7 @@ class Network(nn.Module):
     @functools.cached_property
     def min_size(self) -> int:
         """The least size of input that the network takes, found by running its shapes without data."""
-        shapes = copy.deepcopy(self).to("meta").eval()
+        shapes = copy.deepcopy(self).to("meta", torch.float32).eval()
 
         def fits(size: int) -> bool:
             try:
