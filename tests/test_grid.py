@@ -113,7 +113,8 @@ def test_upscale_is_linear_interpolation_between_pixel_centres() -> None:
     y = torch.randn(1, 1, 20, dtype=torch.float64)
     centres = (np.arange(40) + 0.5) / 2 - 0.5
     expected = np.interp(centres, np.arange(20), y[0, 0].numpy())
-    np.testing.assert_allclose(ScaleGrid(1).upscale(y, (40,))[0, 0].numpy(), expected, atol=1e-14)
+    for size in 40, (40,):
+        np.testing.assert_allclose(ScaleGrid(1).upscale(y, size)[0, 0].numpy(), expected, atol=1e-14)
 
 
 @pytest.mark.parametrize(

@@ -112,20 +112,21 @@ class ScaleGrid:
                 levels.append(self.downscale(levels[-1]) if self.decimated else self._smooth(levels[-1], dilation=2**i))
         return levels
 
-    def upscale(self, y: Tensor, size: Sequence[int]) -> Tensor:
+    def upscale(self, y: Tensor, size: int | Sequence[int]) -> Tensor:
         """Brings a coarse level onto the grid of a finer one, linearly, with half-pixel centres.
 
         Half-pixel centres are what pooling needs: the maximum of a window stands for the middle of the window.
 
         Args:
             y: Coarse level of shape (B, C, T) or (B, C, H, W).
-            size: Spatial size of the finer level.
+            size: Spatial size of the finer level, T or (H, W).
 
         Returns:
             Tensor of shape (B, C, *size).
         """
         mode = "linear" if self.ndim == 1 else "bilinear"
-        return F.interpolate(y, size=tuple(size), mode=mode, align_corners=False)
+        size = size if isinstance(size, int) else tuple(size)
+        return F.interpolate(y, size=size, mode=mode, align_corners=False)
 
     def align(self, y: Tensor, size: Sequence[int], level: int, offset: int) -> Tensor:
         """Brings level ``level + offset`` onto the grid of level ``level``, of the given size, on either kind of grid.
