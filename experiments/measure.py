@@ -58,11 +58,8 @@ def measure(network: nn.Module, dataset: SplitDataset, batch_size: int, factors:
         return multiclass_accuracy(logits, labels, num_classes, average="micro").item()
 
     def accuracy_at(factor: float) -> float:
-        return accuracy(
-            logits_and_labels(
-                network, dataset.rescaled("test", factor), batch_size, f"Testing, rescaled by {factor:g}"
-            )[0]
-        )
+        rescaled = dataset.rescaled("test", factor)
+        return accuracy(logits_and_labels(network, rescaled, batch_size, f"Testing, rescaled by {factor:g}")[0])
 
     return {
         "test_accuracy": accuracy(logits),

@@ -74,6 +74,10 @@ def test_equivariance_survives_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert net(noise(1, 2, 2000))[0].dtype == torch.bfloat16
     assert_equivariant(lambda x: [level.float() for level in half(x)], noise(1, 2, 2000))
+    for x in noise(1, 2, 2000), noise(1, 2, 41, 37):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            inside = ScaleGrid(x.ndim - 2).downscale(x)
+        assert torch.equal(inside, ScaleGrid(x.ndim - 2).downscale(x))
 
 
 class ZeroPaddedScales(nn.Module):

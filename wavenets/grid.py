@@ -79,10 +79,11 @@ class ScaleGrid:
             ValueError: If x has another rank or is not floating-point.
         """
         self.check(x)
-        if self.ndim == 1:
-            return self._resample(x)
-        size = [self._rescaled(n) for n in x.shape[2:]]
-        return F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
+        with _without_autocast(x.device.type):  # T(x) is the same inside and outside of autocast
+            if self.ndim == 1:
+                return self._resample(x)
+            size = [self._rescaled(n) for n in x.shape[2:]]
+            return F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
 
     def scale_space(self, x: Tensor, num_scales: int) -> list[Tensor]:
         """Spans the scale space x, T(x), T(T(x)), …, finest first.
@@ -107,9 +108,8 @@ class ScaleGrid:
                 f"every dimension needs at least {self.least_size(num_scales)} samples"
             )
         levels = [x]
-        with _without_autocast(x.device.type):  # level 1 is T(x) in x's own precision, autocast or not
-            for i in range(num_scales - 1):
-                levels.append(self.downscale(levels[-1]) if self.decimated else self._smooth(levels[-1], dilation=2**i))
+        for i in range(num_scales - 1):
+            levels.append(self.downscale(levels[-1]) if self.decimated else self._smooth(levels[-1], dilation=2**i))
         return levels
 
     def upscale(self, y: Tensor, size: int | Sequence[int]) -> Tensor:
@@ -215,13 +215,14 @@ class ScaleGrid:
 
     def _smooth(self, x: Tensor, dilation: int) -> Tensor:
         """The low-pass of a dyadic T at full rate, its filter dilated: every (2·dilation)th sample is one of T."""
-        if self.ndim == 1:
-            flat, h = x.reshape(-1, 1, x.shape[-1]), self._lowpass(x)
-            return F.conv1d(flat, h, padding=dilation * self._reach, dilation=dilation).reshape(x.shape)
-        # Anti-aliased bilinear resizing by 1/2 is the separable filter (1, 3, 3, 1)/8 on pixels -1 … 2.
-        h = torch.tensor([1, 3, 3, 1], dtype=x.dtype, device=x.device) / 8
-        flat = F.pad(x.flatten(0, 1)[:, None], [dilation, 2 * dilation] * 2, mode="replicate")
-        return F.conv2d(flat, torch.outer(h, h)[None, None], dilation=dilation).reshape(x.shape)
+        with _without_autocast(x.device.type):
+            if self.ndim == 1:
+                flat, h = x.reshape(-1, 1, x.shape[-1]), self._lowpass(x)
+                return F.conv1d(flat, h, padding=dilation * self._reach, dilation=dilation).reshape(x.shape)
+            # Anti-aliased bilinear resizing by 1/2 is the separable filter (1, 3, 3, 1)/8 on pixels -1 … 2.
+            h = torch.tensor([1, 3, 3, 1], dtype=x.dtype, device=x.device) / 8
+            flat = F.pad(x.flatten(0, 1)[:, None], [dilation, 2 * dilation] * 2, mode="replicate")
+            return F.conv2d(flat, torch.outer(h, h)[None, None], dilation=dilation).reshape(x.shape)
 
 
 def _without_autocast(device_type: str) -> AbstractContextManager[Any]:
