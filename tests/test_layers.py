@@ -38,17 +38,20 @@ def pyramid(channels: int, num_scales: int, *size: int, dtype: torch.dtype = tor
     return [torch.randn_like(level) for level in levels]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-5), (torch.float64, 1e-13)])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("ndim", [1, 2])
-def test_lifting_convolves_every_level_with_the_same_kernel(ndim: int, stride: int, dtype: torch.dtype) -> None:
+def test_lifting_convolves_every_level_with_the_same_kernel(
+    ndim: int, stride: int, dtype: torch.dtype, tolerance: float
+) -> None:
     lift = LAYERS[ndim][0](2, 5, 7, num_scales=3, stride=stride).to(dtype)
     nn.init.normal_(lift.bias)
     x = noise(2, 2, *SIZES[ndim], dtype=dtype)
     levels = lift(x)
     assert len(levels) == 3
     for level, signal in zip(levels, lift.grid.scale_space(x, 3), strict=True):
-        assert torch.equal(level, CONV[ndim](signal, lift.weight, lift.bias, stride, padding=3))
+        expected = CONV[ndim](signal, lift.weight, lift.bias, stride, padding=3)
+        torch.testing.assert_close(level, expected, rtol=0, atol=tolerance)
         assert level.shape[2:] == tuple(math.ceil(n / stride) for n in signal.shape[2:])
 
 
@@ -205,6 +208,18 @@ class TestAsACitizenOfTorch:
         for actual, expected in zip(exported.module()(batch), net(batch), strict=True):
             torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5)
 
+    def test_keeps_its_channels_last_in_memory(self, net: nn.Module, x: Tensor) -> None:
+        """Several times faster than channels first, in pooling above all."""
+        for module in net.train():
+            x = module(x)
+            assert all(level.movedim(1, -1).stride()[-1] == 1 for level in x), module
+
+    def test_takes_a_memory_format(self, net: nn.Module, x: Tensor) -> None:
+        expected = net(x)
+        (expected[0].sum() + net.to(memory_format=torch.channels_last)(x)[0].sum()).backward()
+        for actual, level in zip(net.to(memory_format=torch.channels_last)(x), expected, strict=True):
+            torch.testing.assert_close(actual, level, rtol=0, atol=1e-5)
+
     def test_pickles(self, net: nn.Module, x: Tensor) -> None:
         for actual, expected in zip(pickle.loads(pickle.dumps(net))(x), net(x), strict=True):
             assert torch.equal(actual, expected)
@@ -241,6 +256,10 @@ def test_repr_is_like_torchs() -> None:
     assert repr(LiftingConv1d(1, 51, 79, 9, bias=False)) == (
         "LiftingConv1d(1, 51, kernel_size=79, num_scales=9, stride=1, bias=False, grid=ScaleGrid(ndim=1, base=2))"
     )
+    assert repr(LiftingConv2d(1, 4, 3, 2, zero_mean=True, max_pool=2)) == (
+        "LiftingConv2d(1, 4, kernel_size=3, num_scales=2, stride=1, zero_mean=True, max_pool=2, "
+        "grid=ScaleGrid(ndim=2, base=2))"
+    )
     assert repr(GroupConv2d(8, 16, 3, 2, groups=4)) == (
         "GroupConv2d(8, 16, kernel_size=3, scale_extent=2, stride=1, groups=4, grid=ScaleGrid(ndim=2, base=2))"
     )
@@ -257,6 +276,7 @@ def test_repr_is_like_torchs() -> None:
         (lambda: GroupConv1d(4, 6, 3, groups=4), "groups=4 must divide in_channels=4 and out_channels=6"),
         (lambda: GroupConv1d(4, 6, 3, stride=0), "stride must be at least 1, got 0"),
         (lambda: LiftingConv1d(1, 2, 3, 3, grid=ScaleGrid(2)), r"ndim=1, got ScaleGrid\(ndim=2, base=2\)"),
+        (lambda: LiftingConv1d(1, 2, 3, 3, max_pool=0), "max_pool must be at least 1, got 0"),
         (lambda: ScaleReadout("sum"), "one of finest, max, mean, logsumexp, got 'sum'"),
     ],
 )
@@ -274,6 +294,8 @@ def test_arguments_out_of_range(make: Callable[[], nn.Module], message: str) -> 
         (LiftingConv1d(1, 3, 3, 2), torch.ones(1, 1, 50, dtype=torch.int64), "floating-point input, got torch.int64"),
         (LiftingConv1d(1, 3, 3, 9), noise(1, 1, 100), "too short for 9 scales of base 2: .* at least 129 samples"),
         (LiftingConv2d(1, 3, 3, 5), noise(1, 1, 64, 9), "too short for 5 scales of base 2: .* at least 11 samples"),
+        (LiftingConv1d(1, 3, 3, 3, max_pool=4), noise(1, 1, 12), r"level 2 of size \(3,\) is smaller than max_pool=4"),
+        (LiftingConv2d(1, 3, 3, 2, 3, max_pool=3), noise(1, 1, 99, 12), r"level 1 of size \(17, 2\) is smaller than"),
         (GroupConv1d(4, 4, 3, scale_extent=3), pyramid(4, 2, 50), "scale extent of 3 needs at least 3 levels, got 2"),
         (GroupConv1d(4, 4, 3), pyramid(3, 2, 50), "4 input channels, got 3"),
         (GroupConv1d(4, 4, 3), pyramid(4, 2, 50, 50), r"shape \(B, C, T\), got \(2, 4, 50, 50\)"),

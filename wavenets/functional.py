@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from wavenets.grid import ScaleGrid
+from wavenets.lifting import conv1d_max_pool
 
 
 def lift(
@@ -15,6 +17,7 @@ def lift(
     *,
     num_scales: int,
     stride: int = 1,
+    max_pool: int = 1,
     grid: ScaleGrid | None = None,
 ) -> list[Tensor]:
     """Lifts a signal to features on the scale-translation group: F_i = x_i ⋆ ψ, the same kernel on every level.
@@ -28,13 +31,15 @@ def lift(
         bias: Bias of shape (O,), or None.
         num_scales: Number of levels S.
         stride: Stride within each level, in that level's own samples.
+        max_pool: Size of a max-pooling of each level, in the same pass; 1 for none.
         grid: The scales; None is the dyadic grid.
 
     Returns:
-        S tensors, finest first, level i of shape (B, O, T_i / stride), rounded up, or the same in 2D.
+        S tensors, finest first, level i of shape (B, O, T_i / stride), rounded up, or the same in 2D; pooled:
+        shorter by max_pool, rounded down.
 
     Raises:
-        ValueError: If a shape or dtype does not fit, or the signal is too short for num_scales.
+        ValueError: If a shape or dtype does not fit, or the signal is too short for num_scales or max_pool.
 
     Example:
         >>> levels = lift(torch.randn(2, 1, 64), torch.randn(8, 1, 5), num_scales=3)
@@ -44,7 +49,19 @@ def lift(
     grid = grid or ScaleGrid(weight.ndim - 2)
     _check(input, weight, weight.shape[1], grid)
     levels = grid.scale_space(input, num_scales)
-    return [_same_conv(level, weight, bias, stride, grid.dilation(i)) for i, level in enumerate(levels)]
+    coarsest = [(n - 1) // stride + 1 for n in levels[-1].shape[2:]]
+    if min(coarsest) < max_pool:
+        raise ValueError(
+            f"level {num_scales - 1} of size {tuple(coarsest)} is smaller than max_pool={max_pool}: "
+            "give a longer input or use fewer scales"
+        )
+    if grid.ndim == 1 and grid.decimated:
+        return [conv1d_max_pool(level, weight, bias, stride, max_pool) for level in levels]
+    if grid.ndim == 2:
+        weight = weight.to(memory_format=torch.channels_last)  # and so the features, which is faster
+    lifted = [_same_conv(level, weight, bias, stride, grid.dilation(i)) for i, level in enumerate(levels)]
+    pool = F.max_pool1d if grid.ndim == 1 else F.max_pool2d
+    return lifted if max_pool == 1 else [pool(level, max_pool) for level in lifted]
 
 
 def group_conv(
@@ -102,8 +119,14 @@ def _same_conv(
     input: Tensor, weight: Tensor, bias: Tensor | None, stride: int, dilation: int, groups: int = 1
 ) -> Tensor:
     """A convolution with "same" zero padding, which torch itself refuses to combine with a stride."""
-    conv = F.conv1d if input.ndim == 3 else F.conv2d
-    return conv(input, weight, bias, stride, [dilation * (k // 2) for k in weight.shape[2:]], dilation, groups)
+    padding = [dilation * (k // 2) for k in weight.shape[2:]]
+    if input.ndim == 4:
+        return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
+    if torch.compiler.is_compiling():  # the compiler chooses layouts itself
+        return F.conv1d(input, weight, bias, stride, padding, dilation, groups)
+    # An image of one row: unlike conv1d, conv2d keeps the channels last in memory, which is faster.
+    row, kernel = input[:, :, None], weight[:, :, None]
+    return F.conv2d(row, kernel, bias, (1, stride), (0, *padding), (1, dilation), groups).squeeze(2)
 
 
 def _check(x: Tensor, weight: Tensor, channels: int, grid: ScaleGrid) -> None:

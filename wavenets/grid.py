@@ -124,9 +124,10 @@ class ScaleGrid:
         Returns:
             Tensor of shape (B, C, *size).
         """
-        mode = "linear" if self.ndim == 1 else "bilinear"
-        size = size if isinstance(size, int) else tuple(size)
-        return F.interpolate(y, size=size, mode=mode, align_corners=False)
+        sizes = [size] * self.ndim if isinstance(size, int) else list(size)
+        if self.ndim == 1:  # as an image of one row, which torch can keep channels-last
+            return F.interpolate(y[:, :, None], size=[1, *sizes], mode="bilinear", align_corners=False).squeeze(2)
+        return F.interpolate(y, size=sizes, mode="bilinear", align_corners=False)
 
     def align(self, y: Tensor, size: Sequence[int], level: int, offset: int) -> Tensor:
         """Brings level ``level + offset`` onto the grid of level ``level``, of the given size, on either kind of grid.
@@ -186,7 +187,7 @@ class ScaleGrid:
         """The length of T(x) along a dimension where x has n samples."""
         if self.ndim == 1:
             p, q = self._ratio
-            return -(-n * q // p)  # rounded up
+            return (n * q + p - 1) // p  # rounded up
         return round(n / self.base)
 
     def _resample(self, x: Tensor) -> Tensor:

@@ -90,8 +90,7 @@ class WaveletMNet(Network):
         net, grid = _depth(depth), grid or ScaleGrid(1)
         layers, width = wavelet_layers(grid, readout), net.wavelet_width
         stem = nn.Sequential(
-            LiftingConv1d(1, width, 79, num_scales(out_scales), bias=False, grid=grid),
-            layers.pool(4),
+            LiftingConv1d(1, width, 79, num_scales(out_scales), bias=False, grid=grid, max_pool=4),
             layers.norm(width),
             layers.per_scale(nn.ReLU()),
             layers.pool(4),

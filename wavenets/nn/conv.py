@@ -1,5 +1,7 @@
 """Lifting and group convolutions as modules: one core for every dimension, and a thin class for each."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +22,7 @@ class _LiftingConv(nn.Module):
         bias: bool = True,
         zero_mean: bool = False,
         grid: ScaleGrid | None = None,
+        max_pool: int = 1,
     ) -> None:
         super().__init__()
         self.in_channels = in_channels
@@ -28,6 +31,7 @@ class _LiftingConv(nn.Module):
         self.num_scales = _positive("num_scales", num_scales)
         self.stride = _positive("stride", stride)
         self.zero_mean = zero_mean
+        self.max_pool = _positive("max_pool", max_pool)
         self.grid = _grid(grid, self.ndim)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *[kernel_size] * self.ndim))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
@@ -48,11 +52,18 @@ class _LiftingConv(nn.Module):
 
     def forward(self, input: Tensor) -> list[Tensor]:
         return functional.lift(
-            input, self.wavelets, self.bias, num_scales=self.num_scales, stride=self.stride, grid=self.grid
+            input,
+            self.wavelets,
+            self.bias,
+            num_scales=self.num_scales,
+            stride=self.stride,
+            max_pool=self.max_pool,
+            grid=self.grid,
         )
 
     def extra_repr(self) -> str:
-        return _repr(self, f"num_scales={self.num_scales}", ", zero_mean=True" if self.zero_mean else "")
+        max_pool = f", max_pool={self.max_pool}" if self.max_pool > 1 else ""
+        return _repr(self, f"num_scales={self.num_scales}", f"{', zero_mean=True' if self.zero_mean else ''}{max_pool}")
 
 
 class _GroupConv(nn.Module):
@@ -88,6 +99,13 @@ class _GroupConv(nn.Module):
         """Draws weights that preserve the variance of white noise (the fan-in counts scales) and zero biases."""
         _init(self.weight, self.bias)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "_GroupConv":
+        # net.to(memory_format=torch.channels_last) refuses five dimensions: it is shown the weight without scales.
+        def without_scales(x: Tensor) -> Tensor:
+            return fn(x.flatten(1, 2)).unflatten(1, x.shape[1:3]) if x.ndim == 5 else fn(x)
+
+        return super()._apply(without_scales, recurse)
+
     def forward(self, input: list[Tensor]) -> list[Tensor]:
         return functional.group_conv(
             input, self.weight, self.bias, stride=self.stride, groups=self.groups, grid=self.grid
@@ -109,13 +127,16 @@ class LiftingConv1d(_LiftingConv):
         bias: If True, adds a bias per output channel, the same on every level.
         zero_mean: If True, every kernel is a wavelet, Σψ = 0, by construction.
         grid: The scales; None is the dyadic grid.
+        max_pool: Max-pools every level by this factor in the same pass: what ``ScaleMaxPool1d`` would make of it, but
+            faster, and in memory the features at their full length never exist (1D, decimated).
 
     Shape:
-        (B, C, T) -> list of S tensors, finest first, level i of shape (B, O, T_i / stride), rounded up.
+        (B, C, T) -> list of S tensors, finest first, level i of shape (B, O, T_i / stride), rounded up; pooled: shorter
+        by max_pool, rounded down.
 
     Raises:
         ValueError: If an argument is out of range; in ``forward`` if the input's rank, channels or dtype do not fit or
-            it is too short for the scales.
+            it is too short for the scales or the pooling.
 
     Example:
         >>> lift = LiftingConv1d(1, 8, kernel_size=79, num_scales=9)

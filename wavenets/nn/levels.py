@@ -3,6 +3,7 @@
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Levels = list[Tensor]
@@ -59,12 +60,13 @@ class ScaleBatchNorm(nn.Module):
         self.norm = nn.BatchNorm1d(channels, eps, momentum)
 
     def forward(self, input: Levels) -> Levels:
-        flat = [level.flatten(2) for level in input]
+        channels_last = [level.movedim(1, -1) for level in input]
+        flat = [level.flatten(0, -2) for level in channels_last]  # (positions, C)
         if self.training:
-            normed = self.norm(torch.cat(flat, dim=2)).split([level.shape[2] for level in flat], dim=2)
+            normed = self.norm(torch.cat(flat)).split([len(level) for level in flat])
         else:
             normed = [self.norm(level) for level in flat]
-        return [y.reshape(level.shape) for y, level in zip(normed, input, strict=True)]
+        return [y.reshape(level.shape).movedim(-1, 1) for y, level in zip(normed, channels_last, strict=True)]
 
 
 class _ScalePool(nn.Module):
@@ -87,6 +89,15 @@ class _ScalePool(nn.Module):
         return [self.window(level) for level in input]
 
 
+class _MaxPool1d(nn.MaxPool1d):
+    """torch's, without its shortcut for inference, which copies inputs that have their channels last in memory."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.max_pool1d(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, return_indices=True
+        )[0]
+
+
 class ScaleMaxPool1d(_ScalePool):
     """Max-pools each level (B, C, T_i) in its own samples; the arguments are those of ``torch.nn.MaxPool1d``.
 
@@ -98,7 +109,7 @@ class ScaleMaxPool1d(_ScalePool):
         [24, 12]
     """
 
-    pool = nn.MaxPool1d
+    pool = _MaxPool1d
 
 
 class ScaleMaxPool2d(_ScalePool):

@@ -1,0 +1,138 @@
+"""The lifting convolution as a matrix product, max-pooled in the same pass, against torch's convolution and pooling."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from tests.networks import LAYERS, noise
+from wavenets import ScaleGrid, lifting
+from wavenets.nn import LiftingConv1d
+from wavenets.testing import assert_equivariant
+
+
+def slow(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, max_pool: int) -> Tensor:
+    return F.max_pool1d(F.conv1d(x, weight, bias, stride, weight.shape[2] // 2), max_pool)
+
+
+@settings(deadline=None)  # the first call is slow
+@given(
+    length=st.integers(20, 400),
+    channels=st.tuples(st.integers(1, 3), st.integers(1, 5)),
+    half_kernel=st.integers(0, 40),
+    stride=st.integers(1, 5),
+    max_pool=st.integers(1, 11),
+    bias=st.booleans(),
+    chunk=st.sampled_from([1, 500, 2**19]),
+)
+def test_values_and_gradients_are_torchs(
+    length: int, channels: tuple[int, int], half_kernel: int, stride: int, max_pool: int, bias: bool, chunk: int
+) -> None:
+    max_pool = min(max_pool, -(-length // stride))
+    arguments = [
+        noise(2, channels[0], length, dtype=torch.float64).requires_grad_(),
+        noise(channels[1], channels[0], 2 * half_kernel + 1, dtype=torch.float64).requires_grad_(),
+        *([noise(channels[1], dtype=torch.float64).requires_grad_()] if bias else []),
+    ]
+    padded = arguments if bias else [*arguments, None]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(lifting.CHUNK, "cpu", chunk)
+        fast = lifting.conv1d_max_pool(*padded, stride, max_pool)
+        expected = slow(*padded, stride, max_pool)
+        torch.testing.assert_close(fast, expected, rtol=0, atol=1e-12)
+        grad = torch.randn_like(expected)
+        for actual, oracle in zip(
+            torch.autograd.grad(fast, arguments, grad), torch.autograd.grad(expected, arguments, grad), strict=True
+        ):
+            torch.testing.assert_close(actual, oracle, rtol=0, atol=1e-11)
+
+
+def test_ties_give_their_gradient_to_the_first_as_torchs_do() -> None:
+    """Digital silence: every output is the bias, and no gradient may count more than once."""
+    x, weight = torch.zeros(1, 1, 96, dtype=torch.float64), noise(3, 1, 5, dtype=torch.float64)
+    gradients = []
+    for conv in lifting.conv1d_max_pool, slow:
+        x_ = x.clone().requires_grad_()
+        conv(x_, weight, None, 1, 4).sum().backward()
+        gradients.append(x_.grad)
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("max_pool", [2, 300])
+def test_second_derivatives(max_pool: int) -> None:
+    x, weight = noise(1, 1, 20 * max_pool // 2, dtype=torch.float64), noise(2, 1, 3, dtype=torch.float64)
+
+    def conv(weight: Tensor) -> Tensor:
+        return lifting.conv1d_max_pool(x, weight, None, 1, max_pool)
+
+    assert torch.autograd.gradcheck(conv, weight.requires_grad_())
+    assert torch.autograd.gradgradcheck(conv, weight)
+
+
+def test_the_product_never_exists_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = []
+    pool = F.max_pool2d
+    monkeypatch.setattr(F, "max_pool2d", lambda x, *rest, **options: parts.append(x) or pool(x, *rest, **options))
+    lifting.conv1d_max_pool(noise(2, 1, 50_000), noise(32, 1, 9), None, 1, 4)
+    assert max(part.numel() for part in parts) <= lifting.CHUNK["cpu"]
+    assert sum(part.numel() for part in parts) == 2 * 50_000 * 32
+
+
+@pytest.mark.parametrize(
+    "grid", [ScaleGrid(1, "3/2"), ScaleGrid(1, decimated=False), ScaleGrid(2, 1.5), ScaleGrid(2, decimated=False)]
+)
+def test_lifting_with_max_pool_is_lifting_and_pooling(grid: ScaleGrid) -> None:
+    lifting_conv, _, max_pool, _ = LAYERS[grid.ndim]
+    lift = lifting_conv(2, 5, 7, 3, stride=2, grid=grid, max_pool=3).double()
+    plain = lifting_conv(2, 5, 7, 3, stride=2, grid=grid).double()
+    plain.load_state_dict(lift.state_dict())
+    x = noise(2, 2, *[101, 83][: grid.ndim], dtype=torch.float64)
+    for actual, expected in zip(lift(x), max_pool(3)(plain(x)), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("length", [88200, 40009])
+def test_equivariance_is_exact(length: int, dtype: torch.dtype) -> None:
+    """Also where the product is cut into parts, at places that are not the same on every level."""
+    lift = LiftingConv1d(1, 51, 79, 9, max_pool=4).to(dtype)
+    assert_equivariant(lift, noise(1, 1, length, dtype=dtype), steps=2)
+
+
+class TestAsACitizenOfTorch:
+    x = noise(2, 1, 997)
+
+    @pytest.fixture
+    def lift(self) -> nn.Module:
+        return LiftingConv1d(1, 6, 9, 4, max_pool=4)
+
+    def test_compiles_as_one_graph(self, lift: nn.Module) -> None:
+        compiled = torch.compile(lift, fullgraph=True, backend="aot_eager")
+        for actual, expected in zip(compiled(self.x), lift(self.x), strict=True):
+            torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5)
+
+    def test_exports_with_a_dynamic_batch(self, lift: nn.Module) -> None:
+        exported = torch.export.export(lift, (self.x,), dynamic_shapes=({0: torch.export.Dim("batch", min=2)},))
+        batch = noise(3, 1, 997)
+        for actual, expected in zip(exported.module()(batch), lift(batch), strict=True):
+            torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5)
+
+    def test_runs_under_autocast(self, lift: nn.Module) -> None:
+        expected = lift(self.x)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            levels = lift(self.x)
+        gradients = [
+            torch.autograd.grad(sum(level.float().square().sum() for level in output), list(lift.parameters()))
+            for output in (levels, expected)
+        ]
+        for half, single in zip([*levels, *gradients[0]], [*expected, *gradients[1]], strict=True):
+            torch.testing.assert_close(half.float(), single, rtol=0, atol=0.03 * single.abs().max().item())
+        assert all(level.dtype == torch.bfloat16 for level in levels)
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+    def test_runs_on_a_gpu(self, lift: nn.Module) -> None:
+        expected = lift.double()(self.x.double())
+        for actual, level in zip(lift.cuda()(self.x.double().cuda()), expected, strict=True):
+            torch.testing.assert_close(actual.cpu(), level, rtol=0, atol=1e-12)

@@ -1,0 +1,85 @@
+"""The convolution of a waveform with long kernels as one matrix product, max-pooled in the same pass."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Elements of the product that are held at a time: few enough to stay in a CPU's cache, enough to fill a GPU.
+CHUNK = {"cpu": 2**19, "cuda": 2**26}
+
+
+def conv1d_max_pool(input: Tensor, weight: Tensor, bias: Tensor | None, stride: int, max_pool: int) -> Tensor:
+    """``F.max_pool1d(F.conv1d(input, weight, bias, stride, kernel_size // 2), max_pool)``, channels last in memory.
+
+    Convolution of one or two channels runs far below a machine's speed; a matrix product does not. A row holds the
+    samples that ``hop`` neighbouring outputs see, a column the kernel of one output channel, moved to one of these
+    outputs. With max_pool the product is pooled part by part, so that it never exists as a whole.
+
+    Args:
+        input: Signal of shape (B, C, T).
+        weight: Kernel of shape (O, C, k), k odd.
+        bias: Bias of shape (O,), or None.
+        stride: Stride of the convolution.
+        max_pool: Size and stride of the pooling window, 1 for none.
+
+    Returns:
+        Tensor of shape (B, O, ceil(T / stride) // max_pool).
+    """
+    out_channels, in_channels, kernel_size = weight.shape
+    length = (input.shape[2] - 1) // stride + 1
+    hop = max_pool * -(-8 // max_pool)
+    count = (length - 1) // hop + 1
+    span = (hop - 1) * stride + kernel_size
+
+    before = kernel_size // 2
+    after = (count - 1) * hop * stride + span - input.shape[2] - before
+    rows = F.pad(input, (before, after)).unfold(2, span, hop * stride).transpose(1, 2).flatten(2)
+    # The kernel and zeros, repeated and cut into pieces of span: each piece begins stride zeros later than the last.
+    moved = F.pad(weight, (0, span + stride - kernel_size)).repeat(1, 1, hop)[..., : hop * span]
+    matrix = moved.unflatten(2, (hop, span)).permute(1, 3, 2, 0).reshape(in_channels * span, hop * out_channels)
+
+    # A compiler would write out every part, and the place of a maximum in its window is kept in a byte.
+    if 1 < max_pool <= 256 and not torch.compiler.is_compiling():
+        output = _MaxPooledProduct.apply(rows.flatten(0, 1), matrix, max_pool, out_channels)
+        output = output.unflatten(0, (len(input), -1)).flatten(1, 2)[:, : length // max_pool].transpose(1, 2)
+    else:
+        output = (rows @ matrix).unflatten(2, (hop, out_channels)).flatten(1, 2)[:, :length].transpose(1, 2)
+        output = F.max_pool1d(output, max_pool) if max_pool > 1 else output
+    return output if bias is None else output + bias.to(output.dtype)[:, None]
+
+
+class _MaxPooledProduct(torch.autograd.Function):
+    """rows (N, K) @ matrix (K, W·max_pool·O), max-pooled to (N, W, O), and where the maxima are."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, matrix: Tensor, max_pool: int, out_channels: int) -> Tensor:
+        device = rows.device.type
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):  # not on the meta device
+            rows, matrix = (x.to(torch.get_autocast_dtype(device)) for x in (rows, matrix))
+        windows = matrix.shape[1] // (max_pool * out_channels)
+        output = rows.new_empty(len(rows), windows, out_channels)
+        index = torch.empty_like(output, dtype=torch.uint8)
+        ctx.chunk = max(1, CHUNK.get(device, CHUNK["cuda"]) // matrix.shape[1])
+        start = torch.arange(0, ctx.chunk * windows * max_pool, max_pool, device=rows.device)[:, None]
+        for part, out, where in zip(*(x.split(ctx.chunk) for x in (rows, output, index)), strict=True):
+            product = (part @ matrix).view(1, -1, 1, out_channels).permute(0, 3, 1, 2)  # (1, O, outputs, 1)
+            maxima, position = F.max_pool2d(product, (max_pool, 1), return_indices=True)
+            out.copy_(maxima.permute(0, 2, 3, 1).view_as(out))
+            where.copy_((position - start[: position.shape[2]]).permute(0, 2, 3, 1).view_as(out))
+        ctx.save_for_backward(rows, matrix, index)
+        ctx.max_pool = max_pool
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        rows, matrix, index = ctx.saved_tensors
+        grad_rows, grad_matrix = [], torch.zeros_like(matrix, dtype=torch.promote_types(matrix.dtype, torch.float32))
+        for part, where, out in zip(*(x.split(ctx.chunk) for x in (rows, index, grad)), strict=True):
+            product = out.new_zeros(*out.shape[:2], ctx.max_pool, out.shape[2])
+            product = product.scatter_(2, where[:, :, None].long(), out[:, :, None]).flatten(1)
+            if ctx.needs_input_grad[0]:
+                grad_rows.append(product @ matrix.T)
+            grad_matrix = grad_matrix + part.T @ product
+        return torch.cat(grad_rows) if grad_rows else None, grad_matrix, None, None
