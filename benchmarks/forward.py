@@ -3,92 +3,122 @@
 All variants are timed in turn, round after round, in one run, so that a busy machine slows all of them; a ratio is the
 median over the rounds. Memory is the rise of the peak in a fresh process per variant.
 
-    python -m benchmarks.forward [--batch 8] [--length 88200] [--device cuda] [--out FOLDER]
+    python -m benchmarks.forward                    W-M11 on 8 waveforms of 4 s at 22,050 Hz
+    python -m benchmarks.forward --dim 2            one layer of each kind and ResNet-18, on images of 224 × 224 pixels
 """
 
 import argparse
 import json
-import multiprocessing
-import os
-import statistics
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
+from matplotlib.figure import Figure
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from torch import nn
-from torch.utils.benchmark import Timer
 
+from benchmarks.timing import PRECISIONS, Step, make_step, peak_memory, ratio, seconds
+from experiments.memory import checkpoint_activations
 from wavenets import ScaleGrid
-from wavenets.models import MNet, WaveletMNet
+from wavenets.models import MNet, ResNet, WaveletMNet, WaveletResNet
+from wavenets.nn import GroupConv2d, LiftingConv1d, LiftingConv2d
 
 MODES = "forward", "training step"
-REFERENCE = "W-M11, decimated"
-VARIANTS: dict[str, Callable[[], nn.Module]] = {
-    REFERENCE: lambda: WaveletMNet(11),
-    "W-M11, undecimated": lambda: WaveletMNet(11, grid=ScaleGrid(1, decimated=False)),
-    "M11, plain": lambda: MNet(11),
+REFERENCE = "ours"
+NUM_SCALES = 4  # of the layers for images
+SLOW = ScaleGrid(2, decimated=False)
+
+
+def strided_lifting() -> nn.Module:
+    """W-M11 that lifts with stride 4 in place of the first max-pooling, as M11 convolves."""
+    net = WaveletMNet(11)
+    net.stem[0] = LiftingConv1d(1, 51, 79, 9, stride=4, bias=False)
+    return net
+
+
+def undecimated(net: nn.Module) -> nn.Module:
+    """The same network with all levels at full rate."""
+    for module in net.modules():
+        if hasattr(module, "grid"):
+            module.grid = ScaleGrid(module.grid.ndim, decimated=False)
+    return net
+
+
+def plain_conv(*arguments: int) -> nn.Module:
+    """A convolution that keeps the size, channels last as ours is."""
+    return nn.Conv2d(*arguments, padding="same").to(memory_format=torch.channels_last)
+
+
+class Case(NamedTuple):
+    """Variants of one module, and the input they take: a signal, or features with a level for each scale."""
+
+    variants: dict[str, Callable[[], nn.Module]]
+    in_channels: int
+    shrink: int = 1  # of the signal: where in a network the module stands
+    levels: bool = False
+
+
+CASES: dict[int, dict[str, Case]] = {
+    1: {
+        "W-M11": Case(
+            {
+                REFERENCE: lambda: WaveletMNet(11),
+                "lifting with stride 4": strided_lifting,
+                "activations checkpointed": lambda: checkpoint_activations(WaveletMNet(11)),
+                "undecimated": lambda: undecimated(WaveletMNet(11)),
+                "plain": lambda: MNet(11),
+            },
+            in_channels=1,
+        )
+    },
+    2: {
+        "lifting, 3 to 64 channels, 7 × 7": Case(
+            {
+                REFERENCE: lambda: LiftingConv2d(3, 64, 7, NUM_SCALES),
+                "undecimated": lambda: LiftingConv2d(3, 64, 7, NUM_SCALES, grid=SLOW),
+                "plain": lambda: plain_conv(3, 64, 7),
+            },
+            in_channels=3,
+            shrink=2,
+        ),
+        "group convolution, 64 to 64, 3 × 3": Case(
+            {
+                REFERENCE: lambda: GroupConv2d(64, 64, 3),
+                "spanning two scales": lambda: GroupConv2d(64, 64, 3, scale_extent=2),
+                "undecimated": lambda: GroupConv2d(64, 64, 3, grid=SLOW),
+                "plain": lambda: plain_conv(64, 64, 3),
+            },
+            in_channels=64,
+            shrink=4,
+            levels=True,
+        ),
+        "ResNet-18": Case(
+            {
+                REFERENCE: lambda: WaveletResNet(num_scales=NUM_SCALES),
+                "undecimated": lambda: undecimated(WaveletResNet(num_scales=NUM_SCALES)),
+                "plain": lambda: ResNet(),
+                "plain, channels last": lambda: ResNet().to(memory_format=torch.channels_last),
+            },
+            in_channels=3,
+        ),
+    },
 }
 
 
-def make_step(variant: str, mode: str, shape: tuple[int, ...], device: str) -> Callable[[], object]:
-    """A call that does a forward pass without gradients, or one training step."""
+def make(dim: int, case: str, variant: str, mode: str, batch: int, size: int, device: str, dtype: str) -> Step:
+    """The step of one variant."""
     torch.manual_seed(0)
-    net = VARIANTS[variant]().to(device).train(mode == "training step")
-    x = torch.randn(shape, device=device)
-    label = torch.zeros(shape[0], dtype=torch.long, device=device)
-    optimizer = torch.optim.Adam(net.parameters())
-
-    def forward() -> object:
-        with torch.no_grad():
-            return net(x)
-
-    def training_step() -> None:
-        optimizer.zero_grad()
-        F.cross_entropy(net(x), label).backward()
-        optimizer.step()
-
-    return training_step if mode == "training step" else forward
-
-
-def seconds(steps: dict[str, Callable[[], object]], threads: int, rounds: int, label: str) -> dict[str, list[float]]:
-    """Time of each variant in each round, in seconds."""
-    times: dict[str, list[float]] = {variant: [] for variant in steps}
-    for _ in track(range(rounds), f"Timing, {label}"):
-        for variant, step in steps.items():
-            timer = Timer("step()", globals={"step": step}, num_threads=threads)
-            times[variant].append(timer.blocked_autorange(min_run_time=0.5).median)
-    return times
-
-
-def peak_memory(variant: str, mode: str, shape: tuple[int, ...], device: str, threads: int) -> float:
-    """How much one call raises the memory in use at its peak, in bytes, measured in a process of its own (Linux)."""
-    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # freed tensors go back to the system at once
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak_memory, (variant, mode, shape, device, threads))
-
-
-def _peak_memory(variant: str, mode: str, shape: tuple[int, ...], device: str, threads: int) -> float:
-    torch.set_num_threads(threads)
-    make_step(variant, mode, (1, *shape[1:-1], shape[-1] // 8), device)()  # libraries load what they need
-    step = make_step(variant, mode, shape, device)
-    if device == "cuda":
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        step()
-        return torch.cuda.max_memory_allocated() - before
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak, VmHWM
-    before = _status("VmRSS")
-    step()
-    return _status("VmHWM") - before
-
-
-def _status(key: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
+    variants, in_channels, shrink, levels = CASES[dim][case]
+    module = variants[variant]().to(device)
+    input: Any = torch.randn(batch, in_channels, *[size // shrink] * dim, device=device)
+    if dim == 2:
+        input = input.to(memory_format=torch.channels_last)
+    if levels and variant != "plain":
+        grid = ScaleGrid(dim, decimated=variant != "undecimated")
+        input = grid.scale_space(input, NUM_SCALES)
+    return make_step(module, input, mode == "training step", dtype)
 
 
 def main() -> None:
@@ -96,56 +126,86 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="benchmarks.forward", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--batch", type=int, default=8, help="waveforms in a batch")
-    parser.add_argument("--length", type=int, default=88200, help="samples of a waveform (4 s at 22,050 Hz)")
+    parser.add_argument("--dim", type=int, default=1, choices=[1, 2], help="1: waveforms, 2: images")
+    parser.add_argument("--batch", type=int, default=8, help="inputs in a batch")
+    parser.add_argument("--size", type=int, help="samples of a waveform, or side of an image in pixels")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--precision", default="float32", choices=PRECISIONS, help="tf32 is for GPUs")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--rounds", type=int, default=5, help="how often all variants are timed in turn")
-    parser.add_argument("--out", type=Path, help="folder for forward.json")
-    arguments = parser.parse_args()
-    shape = (arguments.batch, 1, arguments.length)
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"), help="folder for a JSON file and a PNG")
+    options = parser.parse_args()
+    size = options.size or {1: 88200, 2: 224}[options.dim]
+    rest = options.batch, size, options.device, options.precision
 
     rows = []
-    for mode in MODES:
-        steps = {variant: make_step(variant, mode, shape, arguments.device) for variant in VARIANTS}
-        times = seconds(steps, arguments.threads, arguments.rounds, mode)
-        del steps
-        memory = {
-            variant: peak_memory(variant, mode, shape, arguments.device, arguments.threads) for variant in VARIANTS
-        }
-        for variant in VARIANTS:
-            ratios = [time / reference for time, reference in zip(times[variant], times[REFERENCE], strict=True)]
-            rows.append({
-                "mode": mode,
-                "variant": variant,
-                "seconds": statistics.median(times[variant]),
-                "time_ratio": statistics.median(ratios),
-                "bytes": memory[variant],
-                "memory_ratio": memory[variant] / memory[REFERENCE],
-            })  # fmt: skip
-    device = torch.cuda.get_device_name() if arguments.device == "cuda" else f"CPU, {arguments.threads} threads"
-    show(rows, f"{shape[0]} × {shape[2]:,} samples, float32, {device}, torch {torch.__version__}")
-    if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        (arguments.out / "forward.json").write_text(
-            json.dumps({"device": device, "shape": shape, "rows": rows}, indent=2)
-        )
-
-
-def show(rows: list[dict], title: str) -> None:
-    """Prints the table."""
-    table = Table("", "", "time", "× ours", "peak memory", "× ours", title=title)
+    for case, (variants, *_) in CASES[options.dim].items():
+        for mode in MODES:
+            steps = {variant: make(options.dim, case, variant, mode, *rest) for variant in variants}
+            times = seconds(steps, options.threads, options.rounds, f"{case}, {mode}")
+            del steps
+            for variant in variants:
+                arguments = options.dim, case, variant, mode, *rest
+                small = *arguments[:4], 1, size // (8 if options.dim == 1 else 2), *arguments[6:]
+                rows.append({
+                    "case": case,
+                    "mode": mode,
+                    "variant": variant,
+                    "seconds": sorted(times[variant])[len(times[variant]) // 2],
+                    "time_ratio": ratio(times[variant], times[REFERENCE]),
+                    "bytes": peak_memory(make, arguments, small, options.device, options.threads),
+                })  # fmt: skip
+    device = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {options.threads} threads"
+    shape = f"{size:,} samples" if options.dim == 1 else f"{size} × {size} pixels"
+    title = f"{options.batch} × {shape}, {options.precision}, {device}, torch {torch.__version__}"
     for row in rows:
+        row["memory_ratio"] = row["bytes"] / next(other["bytes"] for other in rows if is_reference(other, row))
+    show(rows, title)
+    options.out.mkdir(parents=True, exist_ok=True)
+    stem = options.out / f"forward_{options.dim}d_{options.device}_{options.precision}"
+    stem.with_suffix(".json").write_text(json.dumps({"title": title, "rows": rows}, indent=2))
+    draw(rows, title, stem.with_suffix(".png"))
+    print(f"in {stem}.json and .png")
+
+
+def is_reference(row: dict[str, Any], of: dict[str, Any]) -> bool:
+    """Whether a row is what another is compared with."""
+    return (row["case"], row["mode"], row["variant"]) == (of["case"], of["mode"], REFERENCE)
+
+
+def show(rows: list[dict[str, Any]], title: str) -> None:
+    """Prints the table."""
+    table = Table("", "", "", "time", "× ours", "peak memory", "× ours", title=title)
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        first = row["variant"] == REFERENCE
         table.add_row(
-            row["mode"] if row["variant"] == REFERENCE else "",
+            row["case"] if first and row["mode"] == MODES[0] else "",
+            row["mode"] if first else "",
             row["variant"],
             f"{row['seconds'] * 1e3:,.0f} ms",
             f"{row['time_ratio']:.2f}",
             f"{row['bytes'] / 2**20:,.0f} MiB",
             f"{row['memory_ratio']:.2f}",
-            end_section=row["variant"] == list(VARIANTS)[-1],
+            end_section=following is None or following["variant"] == REFERENCE,
         )
-    Console().print(table)
+    Console(width=max(Console().width, 110)).print(table)
+
+
+def draw(rows: list[dict[str, Any]], title: str, file: Path) -> None:
+    """Draws the ratios as bars."""
+    figure = Figure(figsize=(9, 1 + 0.25 * len(rows)), layout="constrained")
+    figure.suptitle(title, fontsize=9)
+    left, right = figure.subplots(1, 2, sharey=True)
+    names = [f"{row['case']}, {row['mode']}: {row['variant']}" for row in rows]
+    for ax, key, label in (left, "time_ratio", "time"), (right, "memory_ratio", "peak memory"):
+        values = [row[key] for row in rows]
+        bars = ax.barh(names, values, color=["C1" if row["variant"] == REFERENCE else "C0" for row in rows])
+        ax.bar_label(bars, [f"{value:.2f}" for value in values], fontsize=7, padding=2)
+        ax.set_xlabel(f"{label}, as a multiple of ours")
+        ax.axvline(1, color="grey", linewidth=0.5)
+        ax.tick_params(axis="y", labelsize=7)
+    left.invert_yaxis()
+    figure.savefig(file, dpi=150)
 
 
 if __name__ == "__main__":

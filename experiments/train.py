@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from experiments import plots
 from experiments.checkpoint import load_network
@@ -21,6 +22,7 @@ from experiments.classifier import Classifier
 from experiments.epoch_log import EpochLog
 from experiments.errors import one_line_errors
 from experiments.loading import Batches
+from experiments.memory import checkpoint_activations
 from experiments.results import report, write_json
 from experiments.tables import show_results
 
@@ -45,7 +47,11 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     dataset = instantiate(cfg.data)
     for factor in cfg.rescale:
         dataset.check_factor(factor)
-    network = instantiate(cfg.model, num_classes=len(dataset.classes))
+    network: nn.Module = instantiate(cfg.model, num_classes=len(dataset.classes))
+    if cfg.checkpointing:
+        checkpoint_activations(network)
+    if cfg.compile:
+        network.compile(mode=cfg.compile)  # in place, so that the weights keep their names
     card = {
         "config": OmegaConf.to_container(cfg, resolve=True),
         "classes": list(dataset.classes),

@@ -1,6 +1,7 @@
 """A run leaves what it promises, and can be killed and resumed."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -153,3 +154,16 @@ def test_a_sweep_gives_every_fold_a_folder(root: Path, tmp_path: Path, monkeypat
     command(monkeypatch, "-m", *tiny(root), short, "data.test_fold=range(1,3)", f"folder={tmp_path}")
     results = [json.loads((tmp_path / str(job) / "results.json").read_text()) for job in (0, 1)]
     assert [result["test_fold"] for result in results] == [1, 2]
+
+
+def test_checkpointed_activations_change_nothing_but_memory(root: Path, unbroken: Path, tmp_path: Path) -> None:
+    run(tmp_path, *tiny(root), "trainer.max_epochs=4", "checkpointing=true")
+    assert_same_run(tmp_path, unbroken)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+def test_compiled_network_trains_and_is_loaded_as_ever(root: Path, tmp_path: Path) -> None:
+    results = run(tmp_path, *tiny(root), "trainer.max_epochs=1", "compile=default")
+    network, _ = load_network(tmp_path / "checkpoints" / "best.ckpt")
+    assert not any(name.startswith("_orig_mod") for name in network.state_dict())
+    assert 0 <= results["test_accuracy"] <= 1

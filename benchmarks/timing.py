@@ -1,0 +1,103 @@
+"""What the benchmarks share: training steps to time side by side, and the memory that one takes."""
+
+import multiprocessing
+import os
+import statistics
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import track
+from torch import Tensor, nn
+from torch.utils.benchmark import Timer
+
+PRECISIONS = "float32", "tf32", "bfloat16"
+
+Step = Callable[[], object]
+
+
+def precision(name: str, device: str) -> AbstractContextManager[Any]:
+    """Float32 without and with TF32 (GPUs only), or bfloat16 autocast."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name == "tf32"
+    return torch.autocast(device, torch.bfloat16, enabled=name == "bfloat16")
+
+
+def make_step(module: nn.Module, input: Any, train: bool, dtype: str = "float32") -> Step:
+    """A call that does a forward pass without gradients, or one training step of a simple loss.
+
+    Args:
+        module: maps a tensor or levels to a tensor or levels.
+        input: its input, on the device to be timed.
+        train: whether to go backward and to step Adam as well.
+        dtype: one of PRECISIONS.
+    """
+    module.train(train)
+    device = next(module.parameters()).device.type
+    optimizer = torch.optim.Adam(module.parameters())
+
+    def forward() -> object:
+        with torch.no_grad(), precision(dtype, device):
+            return module(input)
+
+    def training_step() -> None:
+        optimizer.zero_grad()
+        with precision(dtype, device):
+            output = module(input)
+            levels = [output] if isinstance(output, Tensor) else output
+            loss = torch.stack([level.float().square().mean() for level in levels]).sum()
+        loss.backward()
+        optimizer.step()
+
+    return training_step if train else forward
+
+
+def seconds(steps: dict[str, Step], threads: int, rounds: int, label: str) -> dict[str, list[float]]:
+    """Time of each step in each round, in seconds: all take turns, so that a busy machine slows all of them."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in track(range(rounds), f"Timing, {label}"):
+        for name, step in steps.items():
+            timer = Timer("step()", globals={"step": step}, num_threads=threads)
+            times[name].append(timer.blocked_autorange(min_run_time=0.5).median)
+    return times
+
+
+def ratio(times: list[float], reference: list[float]) -> float:
+    """The median over the rounds of how much longer a step takes than the reference of the same round."""
+    return statistics.median(time / other for time, other in zip(times, reference, strict=True))
+
+
+def peak_memory(make: Callable[..., Step], arguments: tuple, small: tuple, device: str, threads: int) -> float:
+    """How much one call raises the memory in use at its peak, in bytes, measured in a process of its own (Linux).
+
+    Args:
+        make: makes the step, from arguments; a function of a module.
+        arguments: of the step to measure.
+        small: of a small step that runs before, for which libraries load what they need.
+        device: "cpu" or "cuda".
+        threads: number of CPU threads.
+    """
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # freed tensors go back to the system at once
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak_memory, (make, arguments, small, device, threads))
+
+
+def _peak_memory(make: Callable[..., Step], arguments: tuple, small: tuple, device: str, threads: int) -> float:
+    torch.set_num_threads(threads)
+    make(*small)()
+    step = make(*arguments)
+    if device == "cuda":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        step()
+        return torch.cuda.max_memory_allocated() - before
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak, VmHWM
+    before = _status("VmRSS")
+    step()
+    return _status("VmHWM") - before
+
+
+def _status(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))

@@ -1,0 +1,50 @@
+"""Activation checkpointing: less memory in training, for the time of a second forward pass."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from wavenets.models.layers import Network
+
+
+def checkpoint_activations(network: Network) -> Network:
+    """Keep only what goes into each block in training, and compute what is inside once more in the backward pass.
+
+    Args:
+        network: changed in place; its parameters and their names stay.
+
+    Returns:
+        The network.
+    """
+    for block in [network.stem, *network.body.children()]:
+        norms = [module for module in block.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        block.forward = partial(_run, block, block.forward, norms)
+    return network
+
+
+def _run(block: nn.Module, forward: Any, norms: list[Any], *args: Any) -> Any:
+    if not block.training:
+        return forward(*args)
+
+    def contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+        return nullcontext(), _without_statistics(norms)
+
+    return checkpoint(forward, *args, use_reentrant=False, context_fn=contexts)
+
+
+@contextmanager
+def _without_statistics(norms: list[Any]) -> Iterator[None]:
+    """Batch norms see a batch twice, but count it once."""
+    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked.copy_(count)
