@@ -23,7 +23,7 @@ from benchmarks.timing import PRECISIONS, Step, make_step, peak_memory, ratio, s
 from experiments.memory import checkpoint_activations
 from wavenets import ScaleGrid
 from wavenets.models import MNet, ResNet, WaveletMNet, WaveletResNet
-from wavenets.nn import GroupConv2d, LiftingConv1d, LiftingConv2d
+from wavenets.nn import GroupConv1d, GroupConv2d, LiftingConv1d, LiftingConv2d
 
 MODES = "forward", "training step"
 REFERENCE = "ours"
@@ -34,21 +34,27 @@ SLOW = ScaleGrid(2, decimated=False)
 def strided_lifting() -> nn.Module:
     """W-M11 that lifts with stride 4 in place of the first max-pooling, as M11 convolves."""
     net = WaveletMNet(11)
-    net.stem[0] = LiftingConv1d(1, 51, 79, 9, stride=4, bias=False)
+    _, *rest = net.stem.children()
+    net.stem = nn.Sequential(LiftingConv1d(1, 51, 79, 9, stride=4, bias=False), *rest)
     return net
 
 
 def undecimated(net: nn.Module) -> nn.Module:
     """The same network with all levels at full rate."""
     for module in net.modules():
-        if hasattr(module, "grid"):
-            module.grid = ScaleGrid(module.grid.ndim, decimated=False)
+        if isinstance(module, (LiftingConv1d, LiftingConv2d, GroupConv1d, GroupConv2d)):
+            module.grid = ScaleGrid(module.ndim, decimated=False)
     return net
 
 
-def plain_conv(*arguments: int) -> nn.Module:
+def channels_last(module: nn.Module) -> nn.Module:
+    """The module with its weights, and so its features, channels last in memory."""
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def plain_conv(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
     """A convolution that keeps the size, channels last as ours is."""
-    return nn.Conv2d(*arguments, padding="same").to(memory_format=torch.channels_last)
+    return channels_last(nn.Conv2d(in_channels, out_channels, kernel_size, padding="same"))
 
 
 class Case(NamedTuple):
@@ -99,7 +105,7 @@ CASES: dict[int, dict[str, Case]] = {
                 REFERENCE: lambda: WaveletResNet(num_scales=NUM_SCALES),
                 "undecimated": lambda: undecimated(WaveletResNet(num_scales=NUM_SCALES)),
                 "plain": lambda: ResNet(),
-                "plain, channels last": lambda: ResNet().to(memory_format=torch.channels_last),
+                "plain, channels last": lambda: channels_last(ResNet()),
             },
             in_channels=3,
         ),
@@ -138,7 +144,7 @@ def main() -> None:
     size = options.size or {1: 88200, 2: 224}[options.dim]
     rest = options.batch, size, options.device, options.precision
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for case, (variants, *_) in CASES[options.dim].items():
         for mode in MODES:
             steps = {variant: make(options.dim, case, variant, mode, *rest) for variant in variants}

@@ -58,7 +58,7 @@ LAYERS = (
 
 def layers_of(module: nn.Module) -> list[tuple[str, nn.Module]]:
     """The layers of a network by name, none of them part of another."""
-    found = []
+    found: list[tuple[str, nn.Module]] = []
     for name, child in module.named_children():
         found += [(name, child)] if isinstance(child, LAYERS) else [(f"{name}.{n}", x) for n, x in layers_of(child)]
     return found

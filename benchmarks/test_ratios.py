@@ -15,9 +15,8 @@ from benchmarks.forward import REFERENCE, make
 SAVED: dict[str, float] = json.loads(Path(__file__).with_name("ratios.json").read_text())
 TOLERANCE = 1.3  # a busy machine shifts a ratio by a tenth or two
 ROUNDS = 7
-RATIOS: dict[
-    str, tuple[Any, ...]
-] = {  # ours as a multiple of another variant: dimension, case, variant, mode, batch, size
+# Dimension, case, the variant that ours is compared with, mode, batch, size.
+RATIOS: dict[str, tuple[Any, ...]] = {
     "1D forward, ours / plain": (1, "W-M11", "plain", "forward", 4, 88200),
     "1D training step, ours / plain": (1, "W-M11", "plain", "training step", 4, 88200),
     "1D training step, ours / undecimated": (1, "W-M11", "undecimated", "training step", 1, 88200),

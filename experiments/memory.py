@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from wavenets.models.layers import Network
 
 
-def checkpoint_activations(network: Network) -> Network:
+def checkpoint_activations(network: nn.Module) -> nn.Module:
     """Keep only what goes into each block in training, and compute what is inside once more in the backward pass.
 
     Args:
@@ -19,7 +19,12 @@ def checkpoint_activations(network: Network) -> Network:
 
     Returns:
         The network.
+
+    Raises:
+        ValueError: it is not of blocks, as the networks of wavenets.models are.
     """
+    if not isinstance(network, Network):
+        raise ValueError(f"checkpointing=true is for the networks of wavenets.models; {type(network).__name__} is none")
     for block in [network.stem, *network.body.children()]:
         norms = [module for module in block.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
         block.forward = partial(_run, block, block.forward, norms)

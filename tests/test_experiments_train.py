@@ -13,10 +13,12 @@ import pandas as pd
 import pytest
 import torch
 from omegaconf import OmegaConf
+from torch import nn
 
 from experiments import train
 from experiments.checkpoint import load_network
 from experiments.data import UrbanSound8K
+from experiments.memory import checkpoint_activations
 from tests.experiment_runs import composed, run, tiny, write_set
 
 # Runs the command, and kills it within its third epoch.
@@ -160,10 +162,13 @@ def test_checkpointed_activations_change_nothing_but_memory(root: Path, unbroken
     run(tmp_path, *tiny(root), "trainer.max_epochs=4", "checkpointing=true")
     assert_same_run(tmp_path, unbroken)
 
+    with pytest.raises(ValueError, match=r"checkpointing=true is for .* Linear is none"):
+        checkpoint_activations(nn.Linear(2, 2))
+
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 def test_compiled_network_trains_and_is_loaded_as_ever(root: Path, tmp_path: Path) -> None:
-    results = run(tmp_path, *tiny(root), "trainer.max_epochs=1", "compile=default")
+    results = run(tmp_path, *tiny(root), "model=m3", "trainer.max_epochs=1", "compile=default")
     network, _ = load_network(tmp_path / "checkpoints" / "best.ckpt")
     assert not any(name.startswith("_orig_mod") for name in network.state_dict())
     assert 0 <= results["test_accuracy"] <= 1
