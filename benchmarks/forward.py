@@ -208,6 +208,7 @@ def draw(rows: list[dict[str, Any]], title: str, file: Path) -> None:
         bars = ax.barh(names, values, color=["C1" if row["variant"] == REFERENCE else "C0" for row in rows])
         ax.bar_label(bars, [f"{value:.2f}" for value in values], fontsize=7, padding=2)
         ax.set_xlabel(f"{label}, as a multiple of ours")
+        ax.margins(x=0.15)
         ax.axvline(1, color="grey", linewidth=0.5)
         ax.tick_params(axis="y", labelsize=7)
     left.invert_yaxis()

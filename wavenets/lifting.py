@@ -56,7 +56,8 @@ class _MaxPooledProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, matrix: Tensor, max_pool: int, out_channels: int) -> Tensor:
         device = rows.device.type
-        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):  # not on the meta device
+        available = torch.amp.is_autocast_available(device) and rows.dtype != torch.float64  # not on the meta device
+        if available and torch.is_autocast_enabled(device):
             rows, matrix = (x.to(torch.get_autocast_dtype(device)) for x in (rows, matrix))
         windows = matrix.shape[1] // (max_pool * out_channels)
         output = rows.new_empty(len(rows), windows, out_channels)
