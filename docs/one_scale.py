@@ -4,7 +4,7 @@ python -m experiments.train experiment=mnist_scale_plain 'data.train_scales=[1,1
 python -m experiments.train experiment=mnist_scale 'data.train_scales=[1,1]' folder=runs/one_scale/max
 python -m experiments.train experiment=mnist_scale 'data.train_scales=[1,1]' model.num_scales=7 model.readout=mean \
     folder=runs/one_scale/mean
-python docs/one_scale.py runs/one_scale
+python -m docs.one_scale runs/one_scale
 """
 
 import argparse
@@ -57,9 +57,10 @@ def main() -> None:
     ax.minorticks_off()
     ax.tick_params(axis="x", labelsize=8)
     ax.legend(fontsize=8, loc="lower right")
-    strip.imshow(torch.cat([sets[FACTORS.index(f)][3][0][0] for f in (1.0, 0.71, 0.5, 0.35)]), cmap="gray")
-    strip.set(xticks=[], yticks=[])
-    strip.set_ylabel("0.35      0.5      0.71      1", fontsize=9)
+    shown = 1.0, 0.71, 0.5, 0.35
+    digits = [sets[FACTORS.index(factor)][3][0][0] for factor in shown]
+    strip.imshow(torch.cat(digits), cmap="gray")
+    strip.set(xticks=[], yticks=[(i + 0.5) * len(digits[0]) for i in range(len(shown))], yticklabels=shown)
     figure.savefig(Path(__file__).with_name("one_scale.png"), dpi=110)
 
 
