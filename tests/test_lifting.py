@@ -101,6 +101,21 @@ def test_equivariance_is_exact(length: int, dtype: torch.dtype) -> None:
     assert_equivariant(lift, noise(1, 1, length, dtype=dtype), steps=2)
 
 
+def test_gradients_of_every_sample_by_torch_func() -> None:
+    lift = LiftingConv1d(1, 3, 5, 3, max_pool=4).double()
+    parameters, x = dict(lift.named_parameters()), noise(4, 1, 97, dtype=torch.float64)
+
+    def loss(parameters: dict[str, Tensor], sample: Tensor) -> Tensor:
+        levels = torch.func.functional_call(lift, parameters, sample[None])
+        return sum(level.square().sum() for level in levels)
+
+    together = torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, x)
+    for i, sample in enumerate(x):
+        alone = torch.autograd.grad(loss(parameters, sample), list(parameters.values()))
+        for gradient, expected in zip(together.values(), alone, strict=True):
+            torch.testing.assert_close(gradient[i], expected, rtol=0, atol=1e-11)
+
+
 class TestAsACitizenOfTorch:
     x = noise(2, 1, 997)
 

@@ -42,7 +42,9 @@ def conv1d_max_pool(input: Tensor, weight: Tensor, bias: Tensor | None, stride: 
 
     # A compiler would write out every part, and the place of a maximum in its window is kept in a byte.
     if 1 < max_pool <= 256 and not torch.compiler.is_compiling():
-        output = _MaxPooledProduct.apply(rows.flatten(0, 1), matrix, max_pool, out_channels)
+        if _autocasts(rows):
+            rows, matrix = (x.to(torch.get_autocast_dtype(rows.device.type)) for x in (rows, matrix))
+        output, _ = _MaxPooledProduct.apply(rows.flatten(0, 1), matrix, max_pool, out_channels)
         output = output.unflatten(0, (len(input), -1)).flatten(1, 2)[:, : length // max_pool].transpose(1, 2)
     else:
         output = (rows @ matrix).unflatten(2, (hop, out_channels)).flatten(1, 2)[:, :length].transpose(1, 2)
@@ -51,36 +53,49 @@ def conv1d_max_pool(input: Tensor, weight: Tensor, bias: Tensor | None, stride: 
 
 
 class _MaxPooledProduct(torch.autograd.Function):
-    """rows (N, K) @ matrix (K, W·max_pool·O), max-pooled to (N, W, O), and where the maxima are."""
+    """rows (N, K) @ matrix (K, W·max_pool·O), max-pooled to (N, W, O), and where in their windows the maxima are."""
+
+    generate_vmap_rule = True
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, matrix: Tensor, max_pool: int, out_channels: int) -> Tensor:
-        device = rows.device.type
-        available = torch.amp.is_autocast_available(device) and rows.dtype != torch.float64  # not on the meta device
-        if available and torch.is_autocast_enabled(device):
-            rows, matrix = (x.to(torch.get_autocast_dtype(device)) for x in (rows, matrix))
+    def forward(rows: Tensor, matrix: Tensor, max_pool: int, out_channels: int) -> tuple[Tensor, Tensor]:
         windows = matrix.shape[1] // (max_pool * out_channels)
         output = rows.new_empty(len(rows), windows, out_channels)
         index = torch.empty_like(output, dtype=torch.uint8)
-        ctx.chunk = max(1, CHUNK.get(device, CHUNK["cuda"]) // matrix.shape[1])
-        start = torch.arange(0, ctx.chunk * windows * max_pool, max_pool, device=rows.device)[:, None]
-        for part, out, where in zip(*(x.split(ctx.chunk) for x in (rows, output, index)), strict=True):
+        chunk = _chunk(matrix)
+        start = torch.arange(0, chunk * windows * max_pool, max_pool, device=rows.device)[:, None]
+        for part, out, where in zip(*(x.split(chunk) for x in (rows, output, index)), strict=True):
             product = (part @ matrix).view(1, -1, 1, out_channels).permute(0, 3, 1, 2)  # (1, O, outputs, 1)
             maxima, position = F.max_pool2d(product, (max_pool, 1), return_indices=True)
             out.copy_(maxima.permute(0, 2, 3, 1).view_as(out))
             where.copy_((position - start[: position.shape[2]]).permute(0, 2, 3, 1).view_as(out))
-        ctx.save_for_backward(rows, matrix, index)
-        ctx.max_pool = max_pool
-        return output
+        return output, index
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        rows, matrix, ctx.max_pool, _ = inputs
+        ctx.save_for_backward(rows, matrix, output[1])
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, Tensor | None, None, None]:
         rows, matrix, index = ctx.saved_tensors
         grad_rows, grad_matrix = [], torch.zeros_like(matrix, dtype=torch.promote_types(matrix.dtype, torch.float32))
-        for part, where, out in zip(*(x.split(ctx.chunk) for x in (rows, index, grad)), strict=True):
+        for part, where, out in zip(*(x.split(_chunk(matrix)) for x in (rows, index, grad)), strict=True):
             product = out.new_zeros(*out.shape[:2], ctx.max_pool, out.shape[2])
             product = product.scatter_(2, where[:, :, None].long(), out[:, :, None]).flatten(1)
             if ctx.needs_input_grad[0]:
                 grad_rows.append(product @ matrix.T)
             grad_matrix = grad_matrix + part.T @ product
         return torch.cat(grad_rows) if grad_rows else None, grad_matrix, None, None
+
+
+def _chunk(matrix: Tensor) -> int:
+    """How many rows to multiply at a time."""
+    return max(1, CHUNK.get(matrix.device.type, CHUNK["cuda"]) // matrix.shape[1])
+
+
+def _autocasts(x: Tensor) -> bool:
+    """Whether autocast would convert an input of a matrix product."""
+    available = torch.amp.is_autocast_available(x.device.type)  # not on the meta device
+    return available and torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
