@@ -8,7 +8,7 @@ median over the rounds. Memory is the rise of the peak in a fresh process per va
 """
 
 import argparse
-import json
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from torch import nn
 
 from benchmarks.timing import PRECISIONS, Step, make_step, peak_memory, ratio, seconds
 from experiments.memory import checkpoint_activations
+from experiments.results import write_json
 from wavenets import ScaleGrid
 from wavenets.models import MNet, ResNet, WaveletMNet, WaveletResNet
 from wavenets.nn import GroupConv1d, GroupConv2d, LiftingConv1d, LiftingConv2d
@@ -28,14 +29,14 @@ from wavenets.nn import GroupConv1d, GroupConv2d, LiftingConv1d, LiftingConv2d
 MODES = "forward", "training step"
 REFERENCE = "ours"
 NUM_SCALES = 4  # of the layers for images
-SLOW = ScaleGrid(2, decimated=False)
 
 
 def strided_lifting() -> nn.Module:
     """W-M11 that lifts with stride 4 in place of the first max-pooling, as M11 convolves."""
     net = WaveletMNet(11)
-    _, *rest = net.stem.children()
-    net.stem = nn.Sequential(LiftingConv1d(1, 51, 79, 9, stride=4, bias=False), *rest)
+    lift = next(net.stem.children())
+    assert isinstance(lift, LiftingConv1d)
+    lift.stride, lift.max_pool = 4, 1
     return net
 
 
@@ -83,7 +84,7 @@ CASES: dict[int, dict[str, Case]] = {
         "lifting, 3 to 64 channels, 7 × 7": Case(
             {
                 REFERENCE: lambda: LiftingConv2d(3, 64, 7, NUM_SCALES),
-                "undecimated": lambda: LiftingConv2d(3, 64, 7, NUM_SCALES, grid=SLOW),
+                "undecimated": lambda: undecimated(LiftingConv2d(3, 64, 7, NUM_SCALES)),
                 "plain": lambda: plain_conv(3, 64, 7),
             },
             in_channels=3,
@@ -93,7 +94,7 @@ CASES: dict[int, dict[str, Case]] = {
             {
                 REFERENCE: lambda: GroupConv2d(64, 64, 3),
                 "spanning two scales": lambda: GroupConv2d(64, 64, 3, scale_extent=2),
-                "undecimated": lambda: GroupConv2d(64, 64, 3, grid=SLOW),
+                "undecimated": lambda: undecimated(GroupConv2d(64, 64, 3)),
                 "plain": lambda: plain_conv(64, 64, 3),
             },
             in_channels=64,
@@ -150,33 +151,29 @@ def main() -> None:
             steps = {variant: make(options.dim, case, variant, mode, *rest) for variant in variants}
             times = seconds(steps, options.threads, options.rounds, f"{case}, {mode}")
             del steps
+            memory = {}
             for variant in variants:
                 arguments = options.dim, case, variant, mode, *rest
                 small = *arguments[:4], 1, size // (8 if options.dim == 1 else 2), *arguments[6:]
+                memory[variant] = peak_memory(make, arguments, small, options.device, options.threads)
                 rows.append({
                     "case": case,
                     "mode": mode,
                     "variant": variant,
-                    "seconds": sorted(times[variant])[len(times[variant]) // 2],
+                    "seconds": statistics.median(times[variant]),
                     "time_ratio": ratio(times[variant], times[REFERENCE]),
-                    "bytes": peak_memory(make, arguments, small, options.device, options.threads),
+                    "bytes": memory[variant],
+                    "memory_ratio": memory[variant] / memory[REFERENCE],  # which comes first
                 })  # fmt: skip
     device = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {options.threads} threads"
     shape = f"{size:,} samples" if options.dim == 1 else f"{size} × {size} pixels"
     title = f"{options.batch} × {shape}, {options.precision}, {device}, torch {torch.__version__}"
-    for row in rows:
-        row["memory_ratio"] = row["bytes"] / next(other["bytes"] for other in rows if is_reference(other, row))
     show(rows, title)
     options.out.mkdir(parents=True, exist_ok=True)
     stem = options.out / f"forward_{options.dim}d_{options.device}_{options.precision}"
-    stem.with_suffix(".json").write_text(json.dumps({"title": title, "rows": rows}, indent=2))
+    write_json(stem.with_suffix(".json"), {"title": title, "rows": rows})
     draw(rows, title, stem.with_suffix(".png"))
     print(f"in {stem}.json and .png")
-
-
-def is_reference(row: dict[str, Any], of: dict[str, Any]) -> bool:
-    """Whether a row is what another is compared with."""
-    return (row["case"], row["mode"], row["variant"]) == (of["case"], of["mode"], REFERENCE)
 
 
 def show(rows: list[dict[str, Any]], title: str) -> None:

@@ -10,7 +10,6 @@ has in the network.
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor, nn
-from torch.utils.benchmark import Timer
 
+from benchmarks.timing import as_levels, duration
+from experiments.results import write_json
 from wavenets.models import MNet, ResNet, WaveletMNet, WaveletResNet
 from wavenets.models.layers import Network
 from wavenets.nn import (
@@ -64,11 +64,6 @@ def layers_of(module: nn.Module) -> list[tuple[str, nn.Module]]:
     return found
 
 
-def as_levels(x: Any) -> list[Tensor]:
-    """A tensor or levels as levels."""
-    return [x] if isinstance(x, Tensor) else list(x)
-
-
 def multiply_adds(layer: nn.Module, input: Any, output: Any) -> int:
     """Of the convolutions alone; T, norms, ReLU and pooling count by their bytes."""
     if isinstance(layer, LIFTING):
@@ -89,19 +84,14 @@ def moved(input: Any, output: Any) -> int:
     return sum(x.numel() * x.element_size() for x in (*as_levels(input), *as_levels(output)))
 
 
-def seconds(step: Callable[[], object], threads: int) -> float:
-    """Median time of a step."""
-    return Timer("step()", globals={"step": step}, num_threads=threads).blocked_autorange(min_run_time=0.3).median
-
-
 def speeds(device: str, threads: int) -> tuple[float, float]:
     """Multiply-adds per second of a matrix product, bytes per second of a copy that reads and writes."""
     a = torch.randn(4096, 512, device=device)
     b = torch.randn(512, 4096, device=device)
     source = torch.randn(2**25, device=device)
     target = torch.empty_like(source)
-    product = 4096 * 512 * 4096 / seconds(lambda: torch.mm(a, b), threads)
-    return product, 2 * source.nbytes / seconds(lambda: target.copy_(source), threads)
+    product = 4096 * 512 * 4096 / duration(lambda: torch.mm(a, b), threads)
+    return product, 2 * source.nbytes / duration(lambda: target.copy_(source), threads)
 
 
 def inputs_of(network: Network, x: Tensor) -> dict[str, tuple[Any, Any]]:
@@ -143,7 +133,7 @@ def measure(network: Network, x: Tensor, compute: float, copy: float, threads: i
         passes = 2 if first else 3  # forward, the kernel's gradient, the input's
         for mode, step, factor, moves in (("forward", forward, 1, 1), ("training", training, passes, 2)):
             row[f"{mode}_limit"] = max(factor * macs / compute, moves * data / copy)
-            row[mode] = seconds(step, threads)
+            row[mode] = duration(step, threads)
         rows.append(row)
     return rows
 
@@ -194,7 +184,7 @@ def main() -> None:
         show(rows, f"{type(network).__name__} on {tuple(x.shape)}, float32, {options.device}")
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / f"limits_{options.dim}d_{options.device}.json"
-    file.write_text(json.dumps({"multiply_adds_per_second": compute, "bytes_per_second": copy, **results}, indent=2))
+    write_json(file, {"multiply_adds_per_second": compute, "bytes_per_second": copy, **results})
     print(f"in {file}")
 
 

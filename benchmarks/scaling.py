@@ -4,7 +4,6 @@ python -m benchmarks.scaling
 """
 
 import argparse
-import json
 import statistics
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from benchmarks.timing import Step, make_step, seconds
+from experiments.results import write_json
 from wavenets import ScaleGrid
 from wavenets.nn import GroupConv1d, LiftingConv1d, PerScale, ScaleBatchNorm
 
@@ -75,7 +75,7 @@ def main() -> None:
     figure.savefig(options.out / "scaling.png", dpi=150)
     names = "num_scales", "length", "decimated", "seconds"
     rows = [dict(zip(names, row, strict=True)) for row in by_scales + by_length]
-    (options.out / "scaling.json").write_text(json.dumps(rows, indent=2))
+    write_json(options.out / "scaling.json", {"rows": rows})
     for row in rows:
         kind = "ours" if row["decimated"] else "undecimated"
         print(f"{row['num_scales']:>3} scales {row['length']:>9,} samples {kind:>12} {row['seconds'] * 1e3:>9,.1f} ms")

@@ -24,6 +24,11 @@ def precision(name: str, device: str) -> AbstractContextManager[Any]:
     return torch.autocast(device, torch.bfloat16, enabled=name == "bfloat16")
 
 
+def as_levels(x: Any) -> list[Tensor]:
+    """A tensor or levels as levels."""
+    return [x] if isinstance(x, Tensor) else list(x)
+
+
 def make_step(module: nn.Module, input: Any, train: bool, dtype: str = "float32") -> Step:
     """A call that does a forward pass without gradients, or one training step of a simple loss.
 
@@ -44,13 +49,16 @@ def make_step(module: nn.Module, input: Any, train: bool, dtype: str = "float32"
     def training_step() -> None:
         optimizer.zero_grad()
         with precision(dtype, device):
-            output = module(input)
-            levels = [output] if isinstance(output, Tensor) else output
-            loss = torch.stack([level.float().square().mean() for level in levels]).sum()
+            loss = torch.stack([level.float().square().mean() for level in as_levels(module(input))]).sum()
         loss.backward()
         optimizer.step()
 
     return training_step if train else forward
+
+
+def duration(step: Step, threads: int) -> float:
+    """Median time of a step, in seconds."""
+    return Timer("step()", globals={"step": step}, num_threads=threads).blocked_autorange(min_run_time=0.5).median
 
 
 def seconds(steps: dict[str, Step], threads: int, rounds: int, label: str) -> dict[str, list[float]]:
@@ -58,8 +66,7 @@ def seconds(steps: dict[str, Step], threads: int, rounds: int, label: str) -> di
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in track(range(rounds), f"Timing, {label}"):
         for name, step in steps.items():
-            timer = Timer("step()", globals={"step": step}, num_threads=threads)
-            times[name].append(timer.blocked_autorange(min_run_time=0.5).median)
+            times[name].append(duration(step, threads))
     return times
 
 

@@ -15,9 +15,10 @@ import torch
 from hydra.utils import instantiate
 from matplotlib.figure import Figure
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset, Subset
 
 from experiments.checkpoint import load_network
+from experiments.measure import logits_and_labels
 
 FACTORS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.71, 0.85, 1.0)
 CURVES = (  # folder, readout in the test, label, style
@@ -29,9 +30,8 @@ CURVES = (  # folder, readout in the test, label, style
 
 def accuracy(network: nn.Module, images: Dataset) -> float:
     """The share of images that are classified rightly."""
-    with torch.inference_mode():
-        right = [(network(x).argmax(1) == label).float() for x, label in DataLoader(images, 250)]
-    return torch.cat(right).mean().item()
+    logits, labels = logits_and_labels(network, images, 250, "Testing")
+    return (logits.argmax(1) == labels).float().mean().item()
 
 
 def main() -> None:
