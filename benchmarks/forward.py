@@ -22,7 +22,7 @@ from torch import nn
 from benchmarks.timing import PRECISIONS, Step, make_step, peak_memory, ratio, seconds
 from experiments.memory import checkpoint_activations
 from experiments.results import write_json
-from wavenets import ScaleGrid
+from wavenets import Grid
 from wavenets.models import MNet, ResNet, WaveletMNet, WaveletResNet
 from wavenets.nn import GroupConv1d, GroupConv2d, LiftingConv1d, LiftingConv2d
 
@@ -44,7 +44,7 @@ def undecimated(net: nn.Module) -> nn.Module:
     """The same network with all levels at full rate."""
     for module in net.modules():
         if isinstance(module, (LiftingConv1d, LiftingConv2d, GroupConv1d, GroupConv2d)):
-            module.grid = ScaleGrid(module.ndim, decimated=False)
+            module.grid = Grid(module.ndim, decimated=False)
     return net
 
 
@@ -123,8 +123,8 @@ def make(dim: int, case: str, variant: str, mode: str, batch: int, size: int, de
     if dim == 2:
         input = input.to(memory_format=torch.channels_last)
     if levels and variant != "plain":
-        grid = ScaleGrid(dim, decimated=variant != "undecimated")
-        input = grid.scale_space(input, NUM_SCALES)
+        grid = Grid(dim, decimated=variant != "undecimated")
+        input = grid.views(input, NUM_SCALES)
     return make_step(module, input, mode == "training step", dtype)
 
 

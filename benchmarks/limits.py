@@ -22,8 +22,7 @@ from torch import Tensor, nn
 
 from benchmarks.timing import as_levels, duration
 from experiments.results import write_json
-from wavenets.models import MNet, ResNet, WaveletMNet, WaveletResNet
-from wavenets.models.layers import Network
+from wavenets.models import MNet, Network, ResNet, WaveletMNet, WaveletResNet
 from wavenets.nn import (
     GroupConv1d,
     GroupConv2d,

@@ -13,7 +13,7 @@ from torch import nn
 
 from benchmarks.timing import Step, make_step, seconds
 from experiments.results import write_json
-from wavenets import ScaleGrid
+from wavenets import Grid
 from wavenets.nn import GroupConv1d, LiftingConv1d, PerScale, ScaleBatchNorm
 
 WIDTH = 32
@@ -24,7 +24,7 @@ UNDECIMATED_LENGTHS = [n for n in LENGTHS if n <= 2**18]  # beyond, memory runs 
 
 def network(num_scales: int, decimated: bool) -> nn.Module:
     """Lifting, max-pooling and one group convolution."""
-    grid = ScaleGrid(1, decimated=decimated)
+    grid = Grid(1, decimated=decimated)
     return nn.Sequential(
         LiftingConv1d(1, WIDTH, 79, num_scales, bias=False, grid=grid, max_pool=4),
         ScaleBatchNorm(WIDTH),

@@ -11,7 +11,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from wavenets import ScaleGrid
+from wavenets import Grid
+from wavenets.kernels import ZeroMean
 from wavenets.nn import GroupConv1d, LiftingConv1d, PerScale, ScaleMaxPool1d
 
 RATE = 22050  # Hz
@@ -38,10 +39,10 @@ def main() -> None:
     """Writes the picture."""
     torch.manual_seed(4)
     sound = torch.from_numpy(call())[None, None]
-    double = ScaleGrid(1).downscale(sound)
+    double = Grid(1).downscale(sound)
     soxr = torch.from_numpy(librosa.resample(call(), orig_sr=2, target_sr=1, res_type="soxr_hq"))[None, None]
     ours = nn.Sequential(
-        LiftingConv1d(1, 16, 31, LEVELS + 2, zero_mean=True),
+        LiftingConv1d(1, 16, 31, LEVELS + 2, kernel=ZeroMean()),
         PerScale(nn.ReLU()),
         ScaleMaxPool1d(4),
         GroupConv1d(16, 12, 3, scale_extent=2),

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from wavenets.models.layers import Network
+from wavenets.models import Network
 
 
 def checkpoint_activations(network: nn.Module) -> nn.Module:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from wavenets import ScaleGrid
+from wavenets import Grid
 from wavenets.nn import (
     GroupConv1d,
     GroupConv2d,
@@ -23,7 +23,7 @@ LAYERS = {
 }
 
 
-def network(grid: ScaleGrid, num_scales: int = 8, channels: int = 2) -> nn.Sequential:
+def network(grid: Grid, num_scales: int = 8, channels: int = 2) -> nn.Sequential:
     """Every kind of layer: lifting, both poolings, striding, batch norm with statistics of its own, ReLU, groups."""
     lifting_conv, group_conv, max_pool, avg_pool = LAYERS[grid.ndim]
     net = nn.Sequential(

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.forward import CASES, MODES, make
 from benchmarks.limits import layers_of, multiply_adds
 from tests.networks import noise
-from wavenets import ScaleGrid
+from wavenets import Grid
 from wavenets.models import MNet, ResNet
 from wavenets.nn import GroupConv1d, GroupConv2d, LiftingConv1d, LiftingConv2d
 
@@ -42,7 +42,7 @@ def test_multiply_adds_of_group_convolutions(
     conv: type[GroupConv1d] | type[GroupConv2d], size: tuple[int, ...], stride: int, scale_extent: int
 ) -> None:
     layer = conv(6, 8, 3, scale_extent, stride)
-    levels = ScaleGrid(len(size)).scale_space(noise(2, 6, *size), 4)
+    levels = Grid(len(size)).views(noise(2, 6, *size), 4)
     assert multiply_adds(layer, levels, layer(levels)) == counted(layer, levels)
 
 

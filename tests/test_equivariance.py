@@ -8,7 +8,7 @@ from sklearn.datasets import load_sample_image
 from torch import Tensor, nn
 
 from tests.networks import LAYERS, network, noise
-from wavenets import ScaleGrid
+from wavenets import Grid
 from wavenets.models import WaveletMNet, WaveletOneDCNN, WaveletSampleCNN
 from wavenets.nn import GroupConv1d, LiftingConv1d, PerScale, ScaleMaxPool1d
 from wavenets.testing import assert_equivariant, equivariance_error
@@ -23,7 +23,7 @@ DTYPES = [torch.float32, torch.float64]
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("base", BASES_1D)
 def test_networks_on_noise_are_exact(base: int | str, dtype: torch.dtype, length: int, steps: int) -> None:
-    grid = ScaleGrid(1, base)
+    grid = Grid(1, base)
     errors = equivariance_error(network(grid).to(dtype), noise(2, 2, length, dtype=dtype), grid, steps)
     assert errors == [0.0] * (5 - steps)
 
@@ -33,7 +33,7 @@ def test_networks_on_noise_are_exact(base: int | str, dtype: torch.dtype, length
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("base", BASES_2D)
 def test_networks_on_noise_images_are_exact(base: float, dtype: torch.dtype, size: tuple[int, int], steps: int) -> None:
-    grid = ScaleGrid(2, base)
+    grid = Grid(2, base)
     net = network(grid, num_scales=7 if base != 2 else 5).to(dtype)
     errors = equivariance_error(net, noise(1, 2, *size, dtype=dtype), grid, min(steps, 1 if base == 2 else 3))
     assert errors and set(errors) == {0.0}
@@ -43,7 +43,7 @@ def test_networks_on_noise_images_are_exact(base: float, dtype: torch.dtype, siz
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_networks_on_photographs_are_exact(base: float, memory_format: torch.memory_format) -> None:
     photo = torch.tensor(load_sample_image("china.jpg")).permute(2, 0, 1)[None, :, ::3, ::3].float() / 255
-    grid = ScaleGrid(2, base)
+    grid = Grid(2, base)
     net = network(grid, num_scales=6, channels=3)
     assert equivariance_error(net, photo.contiguous(memory_format=memory_format), grid) == [0.0, 0.0]
 
@@ -54,7 +54,7 @@ def test_networks_on_photographs_are_exact(base: float, memory_format: torch.mem
         (WaveletMNet(3), 22051),
         (WaveletMNet(5, out_scales=3), 40009),
         (WaveletMNet(11, out_scales=4), 80001),
-        (WaveletMNet(34, out_scales=2, grid=ScaleGrid(1, "3/2")), 30011),
+        (WaveletMNet(34, out_scales=2, grid=Grid(1, "3/2")), 30011),
         (WaveletOneDCNN(out_scales=3), 140001),
         (WaveletSampleCNN(out_scales=3), 59049),
     ],
@@ -70,14 +70,14 @@ def test_equivariance_survives_autocast() -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             return net(x)
 
-    net = network(ScaleGrid(1)).eval()
+    net = network(Grid(1)).eval()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert net(noise(1, 2, 2000))[0].dtype == torch.bfloat16
     assert_equivariant(lambda x: [level.float() for level in half(x)], noise(1, 2, 2000))
     for x in noise(1, 2, 2000), noise(1, 2, 41, 37):
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            inside = ScaleGrid(x.ndim - 2).downscale(x)
-        assert torch.equal(inside, ScaleGrid(x.ndim - 2).downscale(x))
+            inside = Grid(x.ndim - 2).downscale(x)
+        assert torch.equal(inside, Grid(x.ndim - 2).downscale(x))
 
 
 class ZeroPaddedScales(nn.Module):
@@ -141,13 +141,11 @@ def test_the_error_is_the_relative_distance() -> None:
 
 def test_nan_is_no_equivariance() -> None:
     with pytest.raises(AssertionError, match="nan"):
-        assert_equivariant(
-            lambda x: [level * float("nan") for level in ScaleGrid(1).scale_space(x, 3)], noise(1, 1, 99)
-        )
+        assert_equivariant(lambda x: [level * float("nan") for level in Grid(1).views(x, 3)], noise(1, 1, 99))
 
 
 def test_the_kit_leaves_the_module_as_it_was() -> None:
-    net = network(ScaleGrid(1)).train()
+    net = network(Grid(1)).train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     equivariance_error(net, noise(1, 2, 2000))
     assert net.training and all(module.training for module in net.modules())
@@ -160,7 +158,7 @@ def test_the_kit_leaves_the_module_as_it_was() -> None:
         (nn.Sequential(LiftingConv1d(1, 2, 3, 3), GroupConv1d(2, 2, 3, 3)), {}, "returns 1 levels: none is left"),
         (WaveletMNet(5), {}, "returns one tensor"),
         (LiftingConv1d(1, 2, 3, 3), {"steps": 0}, "steps must be at least 1, got 0"),
-        (LiftingConv1d(1, 2, 3, 3), {"grid": ScaleGrid(1, decimated=False)}, "measure on a decimated one"),
+        (LiftingConv1d(1, 2, 3, 3), {"grid": Grid(1, decimated=False)}, "measure on a decimated one"),
     ],
 )
 def test_what_the_kit_cannot_measure(module: nn.Module, options: dict, message: str) -> None:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.networks import noise
-from wavenets import ScaleGrid
+from wavenets import Grid
 from wavenets.models import MNet, OneDCNN, SampleCNN, WaveletMNet, WaveletOneDCNN, WaveletSampleCNN
 
 # Trainable parameters of the published code.
@@ -92,12 +92,12 @@ def test_max_readout_is_invariant_but_for_the_scales_at_the_ends() -> None:
     x = F.interpolate(noise(1, 1, 17_500), scale_factor=8.0, mode="linear")  # low-pitched: the finest levels see little
     original, rescaled = (
         torch.stack([level.mean(-1) for level in net.classifier(net.features(signal))])[:, 0]
-        for signal in (x, ScaleGrid(1).downscale(x))
+        for signal in (x, Grid(1).downscale(x))
     )
     assert torch.equal(rescaled[:-1], original[1:])
     inner = (original.argmax(0) != 0) & (rescaled.argmax(0) != 4)
     assert inner.any()
-    assert torch.equal(net(x)[0, inner], net(ScaleGrid(1).downscale(x))[0, inner])
+    assert torch.equal(net(x)[0, inner], net(Grid(1).downscale(x))[0, inner])
 
 
 def test_the_least_length_does_not_depend_on_the_precision() -> None:
@@ -107,7 +107,7 @@ def test_the_least_length_does_not_depend_on_the_precision() -> None:
 
 
 def test_a_finer_grid_goes_through_the_whole_net() -> None:
-    grid = ScaleGrid(1, "5/4")
+    grid = Grid(1, "5/4")
     net = WaveletMNet(11, grid=grid)
     assert {module.grid for module in net.modules() if hasattr(module, "grid")} == {grid}
     assert net.min_size < WaveletMNet(11).min_size
@@ -120,9 +120,9 @@ def test_a_finer_grid_goes_through_the_whole_net() -> None:
         (lambda: WaveletMNet(7), "depth must be one of 3, 5, 11, 18, 34, got 7"),
         (lambda: WaveletMNet(5, out_scales=0), "out_scales must be at least 1, got 0"),
         (lambda: WaveletSampleCNN(readout="median"), "one of finest, max, mean, logsumexp, got 'median'"),
-        (lambda: WaveletOneDCNN(grid=ScaleGrid(2)), "ndim=1"),
-        (lambda: MNet(5)(noise(2, 2, 9000)), r"shape \(B, 1, T\), got \(2, 2, 9000\)"),
-        (lambda: WaveletMNet(5)(noise(9000)), r"shape \(B, 1, T\), got \(9000,\)"),
+        (lambda: WaveletOneDCNN(grid=Grid(2)), "ndim=1"),
+        (lambda: MNet(5)(noise(2, 2, 9000)), r"shape \(B, 1, L\), got \(2, 2, 9000\)"),
+        (lambda: WaveletMNet(5)(noise(9000)), r"shape \(B, 1, L\), got \(9000,\)"),
     ],
 )
 def test_wrong_arguments_and_inputs(make: object, message: str) -> None:

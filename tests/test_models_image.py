@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tests.networks import noise
-from wavenets import ScaleGrid
+from wavenets import Grid
 from wavenets.models import DigitCNN, ResNet, WaveletDigitCNN, WaveletResNet
 from wavenets.testing import assert_equivariant
 
@@ -24,7 +24,11 @@ def test_twins_are_of_one_size() -> None:
 
 @pytest.mark.parametrize("base", [2, math.sqrt(2), "3/2"])
 @pytest.mark.parametrize(
-    "make", [lambda base: WaveletDigitCNN(3, 2, base, 6), lambda base: WaveletResNet(3, 2, base, 6)]
+    "make",
+    [
+        lambda base: WaveletDigitCNN(3, 2, base=base, num_scales=6),
+        lambda base: WaveletResNet(3, 2, base=base, num_scales=6),
+    ],
 )
 def test_whole_networks_are_exact(make: object, base: float | str) -> None:
     net = make(base)
@@ -33,7 +37,7 @@ def test_whole_networks_are_exact(make: object, base: float | str) -> None:
         norm.running_var.uniform_(0.5, 2)
     levels = nn.Sequential(net.stem, net.body, net.classifier)
     size = (307, 290) if base == 2 else (131, 98)
-    assert_equivariant(levels, noise(1, 2, *size), ScaleGrid(2, base), steps=2)
+    assert_equivariant(levels, noise(1, 2, *size), Grid(2, base), steps=2)
 
 
 @pytest.mark.parametrize("net", [DigitCNN(4, 3), WaveletDigitCNN(4, 3), ResNet(4, 3), WaveletResNet(4, 3)])

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.networks import LAYERS, noise
-from wavenets import ScaleGrid
+from wavenets import Grid
+from wavenets.kernels import ZeroMean
 
 NUM_SCALES = 4
 SIZE = {1: (1600,), 2: (240, 160)}
@@ -15,8 +16,7 @@ SIZE = {1: (1600,), 2: (240, 160)}
 def twins(ndim: int, *layers: type[nn.Module], **options: dict) -> tuple[nn.Sequential, nn.Sequential]:
     """The same layers with the same weights on both kinds of grid."""
     decimated, undecimated = (
-        nn.Sequential(*(layer(grid=ScaleGrid(ndim, decimated=kind)) for layer in layers)).double()
-        for kind in (True, False)
+        nn.Sequential(*(layer(grid=Grid(ndim, decimated=kind)) for layer in layers)).double() for kind in (True, False)
     )
     undecimated.load_state_dict(decimated.state_dict())
     return decimated, undecimated
@@ -44,7 +44,7 @@ def test_lifting_equals_the_decimated_one(ndim: int, stride: int) -> None:
 def test_group_convolution_equals_the_decimated_one(ndim: int, scale_extent: int) -> None:
     decimated, undecimated = twins(
         ndim,
-        lambda grid: LAYERS[ndim][0](1, 6, 3, NUM_SCALES, zero_mean=True, grid=grid),
+        lambda grid: LAYERS[ndim][0](1, 6, 3, NUM_SCALES, kernel=ZeroMean(), grid=grid),
         lambda grid: LAYERS[ndim][1](6, 4, 5, scale_extent, groups=2, grid=grid),
         lambda grid: LAYERS[ndim][1](4, 3, 3, grid=grid),
     )
@@ -53,17 +53,17 @@ def test_group_convolution_equals_the_decimated_one(ndim: int, scale_extent: int
 
 
 def test_lifting_is_a_dilated_convolution_of_the_smoothed_signal() -> None:
-    lift = LAYERS[1][0](2, 5, 7, NUM_SCALES, grid=ScaleGrid(1, decimated=False)).double()
+    lift = LAYERS[1][0](2, 5, 7, NUM_SCALES, grid=Grid(1, decimated=False)).double()
     x = noise(2, 2, 997, dtype=torch.float64)
-    smoothed = lift.grid.scale_space(x, NUM_SCALES)
+    smoothed = lift.grid.views(x, NUM_SCALES)
     for i, level in enumerate(lift(x)):
         expected = F.conv1d(smoothed[i], lift.weight, lift.bias, padding=3 * 2**i, dilation=2**i)
         assert torch.equal(level, expected)
 
 
 @pytest.mark.parametrize("ndim", [1, 2])
-def test_smoothing_is_what_the_decimated_scale_space_samples(ndim: int) -> None:
+def test_smoothing_is_what_the_decimated_views_samples(ndim: int) -> None:
     x = noise(1, 2, *SIZE[ndim], dtype=torch.float64)
-    decimated, undecimated = (ScaleGrid(ndim, decimated=kind).scale_space(x, NUM_SCALES) for kind in (True, False))
+    decimated, undecimated = (Grid(ndim, decimated=kind).views(x, NUM_SCALES) for kind in (True, False))
     assert all(level.shape == x.shape for level in undecimated)
     assert_agree_at_shared_points(decimated, undecimated, border=2)

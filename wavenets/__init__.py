@@ -1,7 +1,8 @@
-"""Wavelet networks: CNNs that are exactly equivariant to translation and scale."""
+"""Networks that are exactly equivariant to translation, scale and quarter turns, for waveforms and images."""
 
-from wavenets import functional, losses, models, nn, testing
-from wavenets.grid import ScaleGrid
+from wavenets import functional, kernels, losses, models, nn, testing
+from wavenets.grid import Grid
+from wavenets.levels import Levels
 
-__all__ = ["ScaleGrid", "functional", "losses", "models", "nn", "testing"]
+__all__ = ["Grid", "Levels", "functional", "kernels", "losses", "models", "nn", "testing"]
 __version__ = "0.1.0"

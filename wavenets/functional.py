@@ -1,13 +1,15 @@
-"""Lifting and group convolutions over scale and translation, as pure functions on tensors and lists of tensors."""
+"""Lifting and group convolutions as pure functions on tensors and sequences of tensors."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wavenets.grid import ScaleGrid
-from wavenets.lifting import conv1d_max_pool
+from wavenets._conv_pool import conv1d_max_pool
+from wavenets.grid import Grid
+from wavenets.levels import Levels, check_levels
 
 
 def lift(
@@ -18,25 +20,28 @@ def lift(
     num_scales: int,
     stride: int = 1,
     max_pool: int = 1,
-    grid: ScaleGrid | None = None,
-) -> list[Tensor]:
-    """Lifts a signal to features on the scale-translation group: F_i = x_i ⋆ ψ, the same kernel on every level.
+    padding_mode: str = "zeros",
+    grid: Grid | None = None,
+) -> Levels:
+    """Lifts a signal to features on the group: F_h = view_h(x) ⋆ ψ, the same kernel on every view.
 
-    On the signal itself level i acts as the kernel dilated by base^i, smoothed by the anti-alias filter, and evaluated
+    On the signal itself view i acts as the kernel dilated by base^i, smoothed by the anti-alias filter, and evaluated
     every base^i samples (the lifting convolution of Romero et al., arXiv 2006.05259, on each level's own grid).
 
     Args:
-        input: Signal of shape (B, C, T) or (B, C, H, W).
-        weight: Kernel of shape (O, C, k) or (O, C, k, k), k odd.
+        input: Signal of shape (B, C, L) or (B, C, H, W).
+        weight: Kernel of shape (O, C, k) or (O, C, k, k), k odd. With more than four rotations (M, O, C, k, k): sampled
+            at the M = rotations / 4 angles from 0 to a quarter turn.
         bias: Bias of shape (O,), or None.
-        num_scales: Number of levels S.
+        num_scales: Number of scales S.
         stride: Stride within each level, in that level's own samples.
         max_pool: Size of a max-pooling of each level, in the same pass; 1 for none.
-        grid: The scales; None is the dyadic grid.
+        padding_mode: "zeros", "reflect", "replicate" or "circular", as in ``torch.nn.Conv1d``.
+        grid: The group; None is the dyadic grid without turns.
 
     Returns:
-        S tensors, finest first, level i of shape (B, O, T_i / stride), rounded up, or the same in 2D; pooled:
-        shorter by max_pool, rounded down.
+        S levels, finest first, level i of shape (B, O, L_i / stride), rounded up, or the same in 2D; pooled: shorter by
+        max_pool, rounded down. With rotations R levels for each scale, turns innermost.
 
     Raises:
         ValueError: If a shape or dtype does not fit, or the signal is too short for num_scales or max_pool.
@@ -46,22 +51,28 @@ def lift(
         >>> [tuple(level.shape) for level in levels]
         [(2, 8, 64), (2, 8, 32), (2, 8, 16)]
     """
-    grid = grid or ScaleGrid(weight.ndim - 2)
-    _check(input, weight, weight.shape[1], grid)
-    levels = grid.scale_space(input, num_scales)
-    coarsest = [(n - 1) // stride + 1 for n in levels[-1].shape[2:]]
+    kernels = weight.unbind(0) if weight.ndim == 5 else (weight,)
+    grid = grid or Grid(kernels[0].ndim - 2)
+    _check(input, kernels, kernels[0].shape[1], grid)
+    if stride < 1 or max_pool < 1:
+        raise ValueError(f"stride and max_pool must be at least 1, got {stride} and {max_pool}")
+    views = grid.views(input, num_scales)
+    coarsest = [(n - 1) // stride + 1 for n in views[-1].shape[2:]]
     if min(coarsest) < max_pool:
         raise ValueError(
             f"level {num_scales - 1} of size {tuple(coarsest)} is smaller than max_pool={max_pool}: "
             "give a longer input or use fewer scales"
         )
-    if grid.ndim == 1 and grid.decimated:
-        return [conv1d_max_pool(level, weight, bias, stride, max_pool) for level in levels]
-    if grid.ndim == 2:
-        weight = weight.to(memory_format=torch.channels_last)  # and so the features, which is faster
-    lifted = [_same_conv(level, weight, bias, stride, grid.dilation(i)) for i, level in enumerate(levels)]
+    if grid.ndim == 1 and grid.decimated and padding_mode == "zeros":
+        return Levels(*(conv1d_max_pool(view, weight, bias, stride, max_pool) for view in views))
+    if grid.ndim == 2:  # and so the features, which is faster
+        kernels = tuple(kernel.to(memory_format=torch.channels_last) for kernel in kernels)
+    levels: list[Tensor] = []
+    for i in range(num_scales):
+        options = {"stride": stride, "dilation": dilation(grid, i), "padding_mode": padding_mode}
+        levels += _conv_frames(views[i * grid.turns : (i + 1) * grid.turns], kernels, bias, **options)
     pool = F.max_pool1d if grid.ndim == 1 else F.max_pool2d
-    return lifted if max_pool == 1 else [pool(level, max_pool) for level in lifted]
+    return Levels(*levels) if max_pool == 1 else Levels(*(pool(level, max_pool) for level in levels))
 
 
 def group_conv(
@@ -71,24 +82,29 @@ def group_conv(
     *,
     stride: int = 1,
     groups: int = 1,
-    grid: ScaleGrid | None = None,
-) -> list[Tensor]:
-    """Convolves features on the scale-translation group with a kernel that spans neighbouring scales as well.
+    padding_mode: str = "zeros",
+    grid: Grid | None = None,
+) -> Levels:
+    """Convolves features on the group with a kernel that spans neighbouring scales and all turns as well.
 
-    out_i = Σ_k upscale(in_{i+k} ⋆ weight[:, :, k], size of level i). The scale axis is never padded: a level that
-    would need a scale outside is not computed, which is what keeps the equivariance exact at both ends (the group
-    convolution of Romero et al., arXiv 2006.05259, on each level's own grid).
+    out_h = Σ_k align(in_{h·k}) ⋆ w_k. A coarser neighbour is upscaled after the convolution, which is cheaper, and a
+    turned neighbour is turned into the own frame before it. The scale axis is never padded: a level that would need a
+    scale outside is not computed, which is what keeps the equivariance exact at both ends (the group convolution of
+    Romero et al., arXiv 2006.05259, on each level's own grid). The axis of turns is cyclic.
 
     Args:
-        input: S levels, finest first, each of shape (B, C, T_i) or (B, C, H_i, W_i).
-        weight: Kernel of shape (O, C / groups, E, k) or (O, C / groups, E, k, k): E is the scale extent, k odd.
+        input: S levels, finest first, each of shape (B, C, L_i) or (B, C, H_i, W_i); R for each scale with rotations.
+        weight: Kernel of shape (O, C / groups, E, k) or (O, C / groups, E, k, k): E is the scale extent, k odd. With
+            rotations (O, C / groups, E, R, k, k); with more than four (M, O, C / groups, E, R, k, k): sampled at the
+            M = R / 4 angles from 0 to a quarter turn.
         bias: Bias of shape (O,), or None.
         stride: Stride within each level, in that level's own samples.
         groups: Number of blocks of channels that do not mix.
-        grid: The scales; None is the dyadic grid.
+        padding_mode: "zeros", "reflect", "replicate" or "circular", as in ``torch.nn.Conv1d``.
+        grid: The group; None is the dyadic grid without turns.
 
     Returns:
-        S - E + 1 levels, finest first.
+        S - E + 1 levels, finest first; R for each scale with rotations.
 
     Raises:
         ValueError: If a shape or dtype does not fit, or there are fewer levels than the scale extent.
@@ -98,28 +114,51 @@ def group_conv(
         >>> [tuple(level.shape) for level in group_conv(levels, torch.randn(4, 8, 3, 5))]
         [(2, 4, 64)]
     """
-    grid = grid or ScaleGrid(weight.ndim - 3)
-    extent = weight.shape[2]
+    grid = grid or Grid(weight.ndim - 3)
+    rotations, finer = grid.rotations, grid.rotations // grid.turns
+    turned = weight.unbind(0) if finer > 1 else (weight,)
+    extent = turned[0].shape[2]
+    check_levels(input)
     for level in input:
-        _check(level, weight, weight.shape[1] * groups, grid)
-    if len(input) < extent:
-        raise ValueError(f"a scale extent of {extent} needs at least {extent} levels, got {len(input)}")
-    slices = [kernel.contiguous() for kernel in weight.unbind(2)]
-    output = []
-    for i in range(len(input) - extent + 1):
-        level = _same_conv(input[i], slices[0], bias, stride, grid.dilation(i), groups)
+        _check(level, turned, turned[0].shape[1] * groups, grid)
+    if len(input) % rotations or len(input) < extent * rotations:
+        each = f" × {rotations} turns" if rotations > 1 else ""
+        raise ValueError(f"a scale extent of {extent} needs at least {extent} levels{each}, got {len(input)}")
+
+    # kernels[k][j] is for scale offset k and the angle of j / finer quarters: (O, R·C / groups, k, k).
+    kernels = [list(some) for some in zip(*(kernel.unbind(2) for kernel in turned), strict=True)]
+    if rotations > 1:  # relative to orientation j its neighbours are j further round
+        kernels = [[k.roll(j, 2).transpose(1, 2).flatten(1, 2) for j, k in enumerate(some)] for some in kernels]
+    kernels = [[kernel.contiguous(memory_format=_last(kernel)) for kernel in some] for some in kernels]
+
+    def conv(scale: int, offset: int) -> list[Tensor]:
+        frames = _neighbours(input[scale * rotations : (scale + 1) * rotations], grid, groups)
+        options = {"stride": stride, "dilation": dilation(grid, scale), "groups": groups, "padding_mode": padding_mode}
+        return _conv_frames(frames, kernels[offset], None if offset else bias, **options)
+
+    output: list[Tensor] = []
+    for i in range(len(input) // rotations - extent + 1):
+        turns = conv(i, 0)
         for k in range(1, extent):
-            coarse = _same_conv(input[i + k], slices[k], None, stride, grid.dilation(i + k), groups)
-            level = level + grid.align(coarse, level.shape[2:], i, k)
-        output.append(level)
-    return output
+            turns = [y + grid.align(z, y.shape[2:], i, k) for y, z in zip(turns, conv(i + k, k), strict=True)]
+        output += turns
+    return Levels(*output)
 
 
-def _same_conv(
-    input: Tensor, weight: Tensor, bias: Tensor | None, stride: int, dilation: int, groups: int = 1
+def same_conv(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
 ) -> Tensor:
-    """A convolution with "same" zero padding, which torch itself refuses to combine with a stride."""
+    """A convolution with "same" padding, which torch itself refuses to combine with a stride."""
     padding = [dilation * (k // 2) for k in weight.shape[2:]]
+    if padding_mode != "zeros":
+        input = F.pad(input, [n for size in reversed(padding) for n in (size, size)], padding_mode)
+        padding = [0] * len(padding)
     if input.ndim == 4:
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
     if torch.compiler.is_compiling():  # the compiler chooses layouts itself
@@ -129,10 +168,65 @@ def _same_conv(
     return F.conv2d(row, kernel, bias, (1, stride), (0, *padding), (1, dilation), groups).squeeze(2)
 
 
-def _check(x: Tensor, weight: Tensor, channels: int, grid: ScaleGrid) -> None:
+def dilation(grid: Grid, level: int) -> int:
+    """The dilation of the kernels on a level, in samples: 1 on a decimated grid, 2^level on an undecimated one."""
+    if not grid.decimated and grid.base != 2:
+        raise ValueError(f"{grid} dilates kernels by parts of samples: it needs a layer with a BSpline kernel")
+    return 1 if grid.decimated else 2**level
+
+
+def _neighbours(features: Sequence[Tensor], grid: Grid, groups: int) -> Sequence[Tensor]:
+    """What each frame sees of one scale: all R orientations as channels, turned into it, its own first.
+
+    Orientation q·M + j lies in the frame of quarter q. Frame q sees that of quarter q + t turned back t times.
+    """
+    if grid.rotations == 1:
+        return features
+    finer = grid.rotations // grid.turns
+    frames = []
+    for q in range(grid.turns):
+        around = [(t, features[(q + t) % grid.turns * finer + j]) for t in range(grid.turns) for j in range(finer)]
+        seen = [grid.turned(feature, -t) for t, feature in around]
+        if groups > 1:  # the blocks of channels stay apart
+            blocks = [feature.unflatten(1, (groups, -1)) for feature in seen]
+            frames.append(torch.cat(blocks, dim=2).flatten(1, 2))
+        else:
+            frames.append(torch.cat(seen, dim=1))
+    return frames
+
+
+def _conv_frames(
+    frames: Sequence[Tensor], kernels: Sequence[Tensor], bias: Tensor | None, **options: Any
+) -> list[Tensor]:
+    """Convolves every frame with every kernel, kernels innermost; frames of one shape go as one batch."""
+    if len(frames) == len(kernels) == 1:
+        return [same_conv(frames[0], kernels[0], bias, **options)]
+    output: dict[tuple[int, int], Tensor] = {}
+    for shape in dict.fromkeys(frame.shape for frame in frames):
+        alike = [q for q, frame in enumerate(frames) if frame.shape == shape]
+        batch = torch.cat([frames[q] for q in alike])
+        for j, kernel in enumerate(kernels):
+            # "unsafe": the parts do not know of each other, and may be modified in place.
+            parts = torch.unsafe_split_with_sizes(same_conv(batch, kernel, bias, **options), [shape[0]] * len(alike))
+            output |= {(q, j): part for q, part in zip(alike, parts, strict=True)}
+    return [output[q, j] for q in range(len(frames)) for j in range(len(kernels))]
+
+
+def _last(kernel: Tensor) -> torch.memory_format:
+    return torch.channels_last if kernel.ndim == 4 else torch.contiguous_format
+
+
+def _check(x: Tensor, kernels: Sequence[Tensor], channels: int, grid: Grid) -> None:
     """Raises the one clear error for an input that the kernel does not fit."""
     grid.check(x)
+    size = tuple(kernels[0].shape[-grid.ndim :])
+    if len(kernels) != grid.rotations // grid.turns:
+        raise ValueError(f"{grid} needs kernels at {grid.rotations // grid.turns} angles, got {len(kernels)}")
     if x.shape[1] != channels:
         raise ValueError(f"expected {channels} input channels, got {x.shape[1]} in an input of shape {tuple(x.shape)}")
-    if any(size % 2 == 0 for size in weight.shape[-grid.ndim :]):
-        raise ValueError(f"kernels must have odd sizes to keep their centre, got {tuple(weight.shape[-grid.ndim :])}")
+    if any(n % 2 == 0 for n in size):
+        raise ValueError(f"kernels must have odd sizes to keep their centre, got {size}")
+    if grid.rotations > 1 and len(set(size)) > 1:
+        raise ValueError(f"kernels that are turned must be square, got {size}")
+    if x.dtype != kernels[0].dtype and not torch.is_autocast_enabled(x.device.type):
+        raise ValueError(f"an input of {x.dtype} does not go with a kernel of {kernels[0].dtype}: convert one with .to")

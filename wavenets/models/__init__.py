@@ -1,14 +1,18 @@
 """Plain networks and their wavelet twins."""
 
 from wavenets.models.image import DigitCNN, ResNet, WaveletDigitCNN, WaveletResNet
+from wavenets.models.layers import Options
 from wavenets.models.mnet import MNet, WaveletMNet
+from wavenets.models.network import Network
 from wavenets.models.one_d_cnn import OneDCNN, WaveletOneDCNN
 from wavenets.models.sample_cnn import SampleCNN, WaveletSampleCNN
 
 __all__ = [
     "DigitCNN",
     "MNet",
+    "Network",
     "OneDCNN",
+    "Options",
     "ResNet",
     "SampleCNN",
     "WaveletDigitCNN",

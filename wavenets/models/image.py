@@ -1,19 +1,21 @@
-"""Networks for images, plain and scale-equivariant: a small one, and ResNet-18 (He et al., arXiv 1512.03385)."""
+"""Networks for images, plain and equivariant: a small one, and ResNet-18 (He et al., arXiv 1512.03385)."""
 
-from fractions import Fraction
+from typing import Any
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
-from wavenets.grid import ScaleGrid
-from wavenets.models.layers import Layers, Network, add, plain_layers, wavelet_layers
-from wavenets.nn import LiftingConv2d
-from wavenets.nn.levels import Levels, Readout
-
-Base = float | str | Fraction
+from wavenets.levels import Levels
+from wavenets.models.layers import Layers, Options, Published, add, plain_layers, wavelet_layers
+from wavenets.models.network import Network
 
 DIGIT_MULTIPLES = (1, 2, 3)  # of the width, convolution by convolution
 DIGIT_WIDTH, WAVELET_DIGIT_WIDTH = 56, 40
-RESNET_STAGES = ((64, 2), (128, 2), (256, 2), (512, 2))  # channels, blocks
+DIGIT_PUBLISHED = Published(3, (2, 2))
+
+RESNET_STAGES = ((1, 2), (2, 2), (4, 2), (8, 2))  # multiples of the width, blocks
+RESNET_WIDTH = 64
+RESNET_PUBLISHED = Published(2, (2, 2, 2))
 
 
 class DigitCNN(Network):
@@ -22,6 +24,7 @@ class DigitCNN(Network):
     Args:
         num_classes: Number of logits.
         in_channels: Channels of the image.
+        width: Channels of the first convolution.
 
     Shape:
         (B, in_channels, H, W) -> (B, num_classes), H and W at least ``min_size``.
@@ -34,25 +37,25 @@ class DigitCNN(Network):
         torch.Size([2, 10])
     """
 
-    def __init__(self, num_classes: int = 10, in_channels: int = 1) -> None:
-        layers, width = plain_layers(ndim=2), DIGIT_WIDTH
-        stem = nn.Sequential(layers.block(in_channels, width, 7), layers.pool(2))
-        body = _digit_body(layers, width, scale_extent=1)
-        super().__init__(stem, body, _digit_classifier(layers, width, num_classes), nn.Identity(), in_channels, ndim=2)
+    def __init__(self, num_classes: int = 10, in_channels: int = 1, width: int = DIGIT_WIDTH) -> None:
+        layers = plain_layers(2, DIGIT_PUBLISHED)
+        super().__init__(*_digit_parts(layers, width, num_classes, in_channels), in_channels, ndim=2)
 
 
 class WaveletDigitCNN(Network):
-    """The scale-equivariant twin of ``DigitCNN``, of as many parameters.
+    """The equivariant twin of ``DigitCNN``, of as many parameters.
+
+    In its published form it lifts to 5 scales, and its second and third convolution span two.
 
     Args:
         num_classes: Number of logits.
         in_channels: Channels of the image.
-        base: Ratio of neighbouring scales, any real number above 1.
-        num_scales: Number of scales to lift to; two convolutions consume one each.
-        readout: "finest", "max", "mean" or "logsumexp" over the scales that are left.
+        width: Channels of the first convolution; None is the plain net's parameters.
+        **options: See ``wavenets.models.Options``; the base is √2 by default. With ``rotations=4, num_scales=1`` and
+            ``form="shared"`` it is a network on SE(2).
 
     Shape:
-        (B, in_channels, H, W) -> (B, num_classes); ``features`` gives the list of num_scales - 2 levels.
+        (B, in_channels, H, W) -> (B, num_classes), H and W at least ``min_size``; ``features`` gives ``Levels``.
 
     Raises:
         ValueError: If an argument is out of range; in ``forward`` if the input is too small or has other channels.
@@ -64,23 +67,13 @@ class WaveletDigitCNN(Network):
     """
 
     def __init__(
-        self,
-        num_classes: int = 10,
-        in_channels: int = 1,
-        base: Base = 2**0.5,
-        num_scales: int = 5,
-        readout: Readout = "max",
+        self, num_classes: int = 10, in_channels: int = 1, width: int | None = None, **options: Unpack[Options]
     ) -> None:
-        grid, width = ScaleGrid(2, base), WAVELET_DIGIT_WIDTH
-        layers = wavelet_layers(grid, readout)
-        stem = nn.Sequential(
-            LiftingConv2d(in_channels, width, 7, num_scales, bias=False, grid=grid),
-            layers.norm(width),
-            layers.per_scale(nn.ReLU()),
-            layers.pool(2),
-        )
-        body = _digit_body(layers, width, scale_extent=2)
-        super().__init__(stem, body, _digit_classifier(layers, width, num_classes), layers.readout, in_channels, ndim=2)
+        if options.get("grid") is None and options.get("base") is None:
+            options["base"] = 2**0.5
+        layers = wavelet_layers(2, DIGIT_PUBLISHED, **options)
+        width = width or _narrowed(DIGIT_WIDTH if layers.shared else WAVELET_DIGIT_WIDTH, options)
+        super().__init__(*_digit_parts(layers, width, num_classes, in_channels), in_channels, ndim=2)
 
 
 class ResNet(Network):
@@ -89,9 +82,10 @@ class ResNet(Network):
     Args:
         num_classes: Number of logits.
         in_channels: Channels of the image.
+        width: Channels of the first convolution.
 
     Shape:
-        (B, in_channels, H, W) -> (B, num_classes); ``features`` gives (B, 512, H / 32, W / 32).
+        (B, in_channels, H, W) -> (B, num_classes); ``features`` gives (B, 8 · width, H / 32, W / 32).
 
     Raises:
         ValueError: In ``forward``, if the input has other channels.
@@ -101,28 +95,26 @@ class ResNet(Network):
         torch.Size([2, 512, 2, 3])
     """
 
-    def __init__(self, num_classes: int = 1000, in_channels: int = 3) -> None:
-        layers, width = plain_layers(ndim=2), RESNET_STAGES[0][0]
-        stem = nn.Sequential(layers.block(in_channels, width, 7, stride=2), layers.pool(3, 2, 1))
-        body, channels = _resnet_body(layers, width)
-        super().__init__(stem, body, layers.conv(channels, num_classes, 1, bias=True), layers.readout, in_channels, 2)
+    def __init__(self, num_classes: int = 1000, in_channels: int = 3, width: int = RESNET_WIDTH) -> None:
+        layers = plain_layers(2, RESNET_PUBLISHED)
+        super().__init__(*_resnet_parts(layers, width, num_classes, in_channels), in_channels, ndim=2)
 
 
 class WaveletResNet(Network):
-    """The scale-equivariant twin of ``ResNet``, with ResNet-18's widths.
+    """The equivariant twin of ``ResNet``.
 
-    The first convolution of the second, third and fourth stage spans two neighbouring scales, so three are consumed.
+    In its published form it lifts to 5 scales, and the first convolution of each stage but the first spans two.
 
     Args:
         num_classes: Number of logits.
         in_channels: Channels of the image.
-        base: Ratio of neighbouring scales, any real number above 1.
-        num_scales: Number of scales to lift to, at least 4.
-        readout: "finest", "max", "mean" or "logsumexp" over the scales that are left.
+        width: Channels of the first convolution; None is ResNet-18's 64, with rotations narrower by the square root of
+            their number, which keeps the number of parameters.
+        **options: See ``wavenets.models.Options``.
 
     Shape:
-        (B, in_channels, H, W) -> (B, num_classes); ``features`` gives the list of num_scales - 3 levels, level i of
-        shape (B, 512, H_i / 32, W_i / 32), as a detector or a segmenter takes them.
+        (B, in_channels, H, W) -> (B, num_classes); ``features`` gives ``Levels``, level i of shape
+        (B, 8 · width, H_i / 32, W_i / 32), as a detector or a segmenter takes them.
 
     Raises:
         ValueError: If an argument is out of range; in ``forward`` if the input is too small or has other channels.
@@ -134,23 +126,11 @@ class WaveletResNet(Network):
     """
 
     def __init__(
-        self,
-        num_classes: int = 1000,
-        in_channels: int = 3,
-        base: Base = 2,
-        num_scales: int = 5,
-        readout: Readout = "max",
+        self, num_classes: int = 1000, in_channels: int = 3, width: int | None = None, **options: Unpack[Options]
     ) -> None:
-        grid, width = ScaleGrid(2, base), RESNET_STAGES[0][0]
-        layers = wavelet_layers(grid, readout)
-        stem = nn.Sequential(
-            LiftingConv2d(in_channels, width, 7, num_scales, stride=2, bias=False, grid=grid),
-            layers.norm(width),
-            layers.per_scale(nn.ReLU()),
-            layers.pool(3, 2, 1),
-        )
-        body, channels = _resnet_body(layers, width)
-        super().__init__(stem, body, layers.conv(channels, num_classes, 1, bias=True), layers.readout, in_channels, 2)
+        layers = wavelet_layers(2, RESNET_PUBLISHED, **options)
+        width = width or _narrowed(RESNET_WIDTH, options)
+        super().__init__(*_resnet_parts(layers, width, num_classes, in_channels), in_channels, ndim=2)
 
 
 class BasicBlock(nn.Module):
@@ -175,30 +155,37 @@ class BasicBlock(nn.Module):
         return self.relu(add(self.branch(input), self.shortcut(input)))
 
 
-def _digit_body(layers: Layers, width: int, scale_extent: int) -> nn.Sequential:
+def _narrowed(width: int, options: Any) -> int:
+    """The width that keeps the number of parameters: a kernel over R orientations has R times as many."""
+    grid = options.get("grid")
+    rotations = grid.rotations if grid else options.get("rotations") or 1
+    return round(width / rotations**0.5)
+
+
+def _digit_parts(
+    layers: Layers, width: int, num_classes: int, in_channels: int
+) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
     first, second, third = (width * multiple for multiple in DIGIT_MULTIPLES)
-    return nn.Sequential(
-        layers.block(first, second, 3, scale_extent=scale_extent),
+    stem = layers.stem(layers.lift(in_channels, width, 7), width, layers.pool(2))
+    body = nn.Sequential(
+        layers.block(first, second, 3, scale_extent=layers.extents[0]),
         layers.pool(2),
-        layers.block(second, third, 3, scale_extent=scale_extent),
+        layers.block(second, third, 3, scale_extent=layers.extents[1]),
     )
+    dense = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(third, 256), nn.ReLU(), nn.Dropout(0.5))
+    classifier, readout = layers.finish(layers.per_scale(nn.Linear(256, num_classes)), 256, num_classes)
+    return stem, body, nn.Sequential(layers.per_scale(dense), classifier), readout
 
 
-def _digit_classifier(layers: Layers, width: int, num_classes: int) -> nn.Module:
-    dense = nn.Sequential(
-        nn.AdaptiveMaxPool2d(1),
-        nn.Flatten(),
-        *(nn.Linear(width * DIGIT_MULTIPLES[-1], 256), nn.ReLU(), nn.Dropout(0.5)),
-        nn.Linear(256, num_classes),
-    )
-    return layers.per_scale(dense)
-
-
-def _resnet_body(layers: Layers, width: int) -> tuple[nn.Sequential, int]:
-    body, in_channels = nn.Sequential(), width
-    for stage, (channels, blocks) in enumerate(RESNET_STAGES):
+def _resnet_parts(
+    layers: Layers, width: int, num_classes: int, in_channels: int
+) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
+    stem = layers.stem(layers.lift(in_channels, width, 7, stride=2), width, layers.pool(3, 2, 1))
+    body, channels = nn.Sequential(), width
+    for stage, (multiple, blocks) in enumerate(RESNET_STAGES):
         for i in range(blocks):
-            first = stage > 0 and i == 0
-            body.append(BasicBlock(layers, in_channels, channels, stride=1 + first, scale_extent=1 + first))
-            in_channels = channels
-    return body, in_channels
+            before, channels, first = channels, width * multiple, stage > 0 and i == 0
+            extent = layers.extents[stage - 1] if first else 1
+            body.append(BasicBlock(layers, before, channels, stride=1 + first, scale_extent=extent))
+    classifier = layers.per_scale(nn.Conv2d(channels, num_classes, 1))
+    return stem, body, *layers.finish(classifier, channels, num_classes)

@@ -1,15 +1,15 @@
 """The 3^9 SampleCNN of Lee et al. (arXiv 1703.01789) and its wavelet form of Romero et al. (arXiv 2006.05259)."""
 
 from torch import nn
+from typing_extensions import Unpack
 
-from wavenets.grid import ScaleGrid
-from wavenets.models.layers import Layers, Network, num_scales, plain_layers, wavelet_layers
-from wavenets.nn import LiftingConv1d
-from wavenets.nn.levels import Readout
+from wavenets.models.layers import Layers, Options, Published, plain_layers, wavelet_layers
+from wavenets.models.network import Network
 
 WIDTH, WAVELET_WIDTH = 128, 90
 MULTIPLES = (1, 1, 2, 2, 2, 2, 2, 2, 4, 4)  # of the width, convolution by convolution, after the first
-SPANNING = (0, 3, 6, 9)  # those of them that span three scales
+SPANNING = (0, 3, 6, 9)  # those of them that span neighbouring scales
+PUBLISHED = Published(1, (3, 3, 3, 3))
 
 
 class SampleCNN(Network):
@@ -17,23 +17,23 @@ class SampleCNN(Network):
 
     Args:
         num_classes: Number of logits (the tags of MagnaTagATune by default).
+        in_channels: Channels of the signal.
+        normalize: If True, each signal is divided by its root mean square first.
 
     Shape:
-        (B, 1, T) -> (B, num_classes), T at least ``min_size``.
+        (B, in_channels, L) -> (B, num_classes), L at least ``min_size``.
 
     Raises:
-        ValueError: In ``forward``, if the input is too short or not (B, 1, T).
+        ValueError: In ``forward``, if the input is too short or has other channels.
 
     Example:
         >>> SampleCNN().min_size
         59047
     """
 
-    def __init__(self, num_classes: int = 50) -> None:
-        layers = plain_layers()
-        stem = layers.block(1, WIDTH, 3, stride=3, bias=True)
-        body = _body(layers, WIDTH, bias=True, ceil_mode=False)
-        super().__init__(stem, body, _classifier(layers, WIDTH, num_classes), layers.readout)
+    def __init__(self, num_classes: int = 50, in_channels: int = 1, normalize: bool = False) -> None:
+        layers = plain_layers(1, PUBLISHED)
+        super().__init__(*_parts(layers, num_classes, in_channels, ceil_mode=False), in_channels, 1, normalize)
 
 
 class WaveletSampleCNN(Network):
@@ -41,15 +41,16 @@ class WaveletSampleCNN(Network):
 
     Args:
         num_classes: Number of logits (the tags of MagnaTagATune by default).
-        out_scales: Scales left at the readout; each one above 1 lifts one scale more.
-        readout: "finest", "max", "mean" or "logsumexp" over these scales.
-        grid: The scales; None is the dyadic grid.
+        in_channels: Channels of the signal.
+        normalize: If True, each signal is divided by its root mean square first.
+        **options: See ``wavenets.models.Options``. ``scale_extent`` is that of the first, fourth, seventh and last of
+            the ten convolutions after the lifting.
 
     Shape:
-        (B, 1, T) -> (B, num_classes), T at least ``min_size``; ``features`` gives the list of levels.
+        (B, in_channels, L) -> (B, num_classes), L at least ``min_size``; ``features`` gives ``Levels``.
 
     Raises:
-        ValueError: If there is no such readout; in ``forward`` if the input is too short or not (B, 1, T).
+        ValueError: If an argument is out of range; in ``forward`` if the input is too short or has other channels.
 
     Example:
         >>> WaveletSampleCNN().eval()(torch.randn(2, 1, 59049)).shape
@@ -57,35 +58,25 @@ class WaveletSampleCNN(Network):
     """
 
     def __init__(
-        self,
-        num_classes: int = 50,
-        out_scales: int = 1,
-        readout: Readout = "max",
-        grid: ScaleGrid | None = None,
+        self, num_classes: int = 50, in_channels: int = 1, normalize: bool = False, **options: Unpack[Options]
     ) -> None:
-        grid = grid or ScaleGrid(1)
-        layers, width = wavelet_layers(grid, readout), WAVELET_WIDTH
-        stem = nn.Sequential(
-            LiftingConv1d(1, width, 3, num_scales(out_scales), stride=3, bias=False, grid=grid),
-            layers.norm(width),
-            layers.per_scale(nn.ReLU()),
-        )
+        layers = wavelet_layers(1, PUBLISHED, **options)
         # Rounding up keeps a sample on the coarse levels, which have come to their end before the last convolution.
-        body = _body(layers, width, bias=False, ceil_mode=True)
-        super().__init__(stem, body, _classifier(layers, width, num_classes), layers.readout)
+        super().__init__(*_parts(layers, num_classes, in_channels, ceil_mode=True), in_channels, 1, normalize)
 
 
-def _body(layers: Layers, width: int, bias: bool, ceil_mode: bool) -> nn.Sequential:
-    body, in_channels = nn.Sequential(), width
+def _parts(
+    layers: Layers, num_classes: int, in_channels: int, ceil_mode: bool
+) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
+    width = WIDTH if layers.shared else WAVELET_WIDTH
+    bias = layers.shared  # the published wavelet form has none
+    stem = layers.stem(layers.lift(in_channels, width, 3, stride=3, bias=bias), width)
+    extents = dict(zip(SPANNING, layers.extents, strict=True))
+    body, channels = nn.Sequential(), width
     for i, multiple in enumerate(MULTIPLES):
-        channels, extent = width * multiple, 3 if i in SPANNING else 1
-        body.append(layers.block(in_channels, channels, 3, scale_extent=extent, bias=bias))
+        before, channels = channels, width * multiple
+        body.append(layers.block(before, channels, 3, scale_extent=extents.get(i, 1), bias=bias))
         if i < len(MULTIPLES) - 1:
             body.append(layers.pool(3, ceil_mode=ceil_mode))
-        in_channels = channels
-    return body
-
-
-def _classifier(layers: Layers, width: int, num_classes: int) -> nn.Sequential:
-    dropout = layers.per_scale(nn.Dropout(0.5))
-    return nn.Sequential(dropout, layers.conv(width * MULTIPLES[-1], num_classes, 1, bias=True))
+    classifier, readout = layers.finish(layers.conv(channels, num_classes, 1, bias=True), channels, num_classes)
+    return stem, body, nn.Sequential(layers.per_scale(nn.Dropout(0.5)), classifier), readout

@@ -1,122 +1,117 @@
-"""Lifting and group convolutions as modules: one core for every dimension, and a thin class for each."""
+"""Lifting and group convolutions as modules: one core for every dimension, and a thin class for 1D and 2D."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wavenets import functional
-from wavenets.grid import ScaleGrid
+from wavenets.grid import Grid
+from wavenets.kernels import BSpline, Kernel
+from wavenets.levels import Levels
+from wavenets.nn._kernel import KernelLayer, positive
 
 
-class _LiftingConv(nn.Module):
-    ndim: int
+class LiftingConv(KernelLayer):
+    """Lifts a signal of any dimension, that of the grid: see ``LiftingConv1d``.
+
+    Example:
+        >>> lift = LiftingConv(3, 8, kernel_size=5, num_scales=2, grid=Grid(2, rotations=4))
+        >>> len(lift(torch.randn(1, 3, 33, 40)))
+        8
+    """
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
+        kernel_size: int | Sequence[int],
         num_scales: int,
         stride: int = 1,
         bias: bool = True,
-        zero_mean: bool = False,
-        grid: ScaleGrid | None = None,
+        grid: Grid | None = None,
         max_pool: int = 1,
+        kernel: Kernel | None = None,
+        padding_mode: str = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.kernel_size = _odd(kernel_size)
-        self.num_scales = _positive("num_scales", num_scales)
-        self.stride = _positive("stride", stride)
-        self.zero_mean = zero_mean
-        self.max_pool = _positive("max_pool", max_pool)
-        self.grid = _grid(grid, self.ndim)
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *[kernel_size] * self.ndim))
-        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draws weights that preserve the variance of white noise, and zero biases."""
-        _init(self.weight, self.bias)
-        if self.zero_mean:
-            self.weight.data = self.wavelets
+        common = in_channels, out_channels, kernel_size, stride, padding_mode, bias, grid, kernel
+        super().__init__(*common, (out_channels, in_channels), device, dtype)
+        self.num_scales = positive("num_scales", num_scales)
+        self.max_pool = positive("max_pool", max_pool)
 
     @property
     def wavelets(self) -> Tensor:
-        """The kernels in use: the weight, less the mean of each kernel if ``zero_mean``."""
-        if not self.zero_mean:
-            return self.weight
-        return self.weight - self.weight.mean(dim=tuple(range(2, self.weight.ndim)), keepdim=True)
+        """The kernels in use at angle 0, of shape (O, C, k) or (O, C, k, k)."""
+        samples = self.samples()
+        return samples[0] if samples.ndim > self.weight.ndim else samples
 
-    def forward(self, input: Tensor) -> list[Tensor]:
-        return functional.lift(
-            input,
-            self.wavelets,
-            self.bias,
-            num_scales=self.num_scales,
-            stride=self.stride,
-            max_pool=self.max_pool,
-            grid=self.grid,
-        )
+    def forward(self, input: Tensor) -> Levels:
+        if not self.grid.decimated and self.grid.base != 2:
+            return self._undecimated(input)
+        options: dict[str, Any] = {"stride": self.stride, "max_pool": self.max_pool, "padding_mode": self.padding_mode}
+        return functional.lift(input, self.samples(), self.bias, num_scales=self.num_scales, grid=self.grid, **options)
+
+    def _undecimated(self, input: Tensor) -> Levels:
+        """Level i by the kernel stretched by base^i: Σ_t ψ(t / base^i) / base^i stands for the sum over its samples."""
+        if not isinstance(self.kernel, BSpline) or self.max_pool > 1 or self.stride > 1:
+            raise ValueError(f"{self.grid} needs a BSpline kernel, no stride and no max_pool")
+        levels = []
+        for i, view in enumerate(self.grid.views(input, self.num_scales)):
+            stretch = float(self.grid.base) ** i
+            matrix = self.kernel.matrix(self.kernel_size, dilation=stretch).to(self.weight) / stretch
+            levels.append(functional.same_conv(view, self.weight @ matrix.T, self.bias, padding_mode=self.padding_mode))
+        return Levels(*levels)
 
     def extra_repr(self) -> str:
-        max_pool = f", max_pool={self.max_pool}" if self.max_pool > 1 else ""
-        return _repr(self, f"num_scales={self.num_scales}", f"{', zero_mean=True' if self.zero_mean else ''}{max_pool}")
+        return self._repr(f"num_scales={self.num_scales}", max_pool=self.max_pool)
 
 
-class _GroupConv(nn.Module):
-    ndim: int
+class GroupConv(KernelLayer):
+    """Convolves features on the group of any dimension, that of the grid: see ``GroupConv1d``.
+
+    Example:
+        >>> conv = GroupConv(8, 16, kernel_size=3, grid=Grid(2, rotations=4))
+        >>> conv.weight.shape
+        torch.Size([16, 8, 1, 4, 3, 3])
+    """
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
+        kernel_size: int | Sequence[int],
         scale_extent: int = 1,
         stride: int = 1,
         groups: int = 1,
         bias: bool = True,
-        grid: ScaleGrid | None = None,
+        grid: Grid | None = None,
+        kernel: Kernel | None = None,
+        padding_mode: str = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        if _positive("groups", groups) and (in_channels % groups or out_channels % groups):
+        if positive("groups", groups) and (in_channels % groups or out_channels % groups):
             raise ValueError(f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}")
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.kernel_size = _odd(kernel_size)
-        self.scale_extent = _positive("scale_extent", scale_extent)
-        self.stride = _positive("stride", stride)
+        common = in_channels, out_channels, kernel_size, stride, padding_mode, bias, grid, kernel
+        turns = [] if grid is None or grid.rotations == 1 else [grid.rotations]
+        shape = out_channels, in_channels // groups, positive("scale_extent", scale_extent), *turns
+        super().__init__(*common, shape, device, dtype)
+        self.scale_extent = scale_extent
         self.groups = groups
-        self.grid = _grid(grid, self.ndim)
-        shape = out_channels, in_channels // groups, scale_extent, *[kernel_size] * self.ndim
-        self.weight = nn.Parameter(torch.empty(shape))
-        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
-        self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        """Draws weights that preserve the variance of white noise (the fan-in counts scales) and zero biases."""
-        _init(self.weight, self.bias)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "_GroupConv":
-        # net.to(memory_format=torch.channels_last) refuses five dimensions: it is shown the weight without scales.
-        def without_scales(x: Tensor) -> Tensor:
-            return fn(x.flatten(1, 2)).unflatten(1, x.shape[1:3]) if x.ndim == 5 else fn(x)
-
-        return super()._apply(without_scales, recurse)
-
-    def forward(self, input: list[Tensor]) -> list[Tensor]:
-        return functional.group_conv(
-            input, self.weight, self.bias, stride=self.stride, groups=self.groups, grid=self.grid
-        )
+    def forward(self, input: Sequence[Tensor]) -> Levels:
+        options: dict[str, Any] = {"stride": self.stride, "groups": self.groups, "padding_mode": self.padding_mode}
+        return functional.group_conv(input, self.samples(), self.bias, grid=self.grid, **options)
 
     def extra_repr(self) -> str:
-        return _repr(self, f"scale_extent={self.scale_extent}", f", groups={self.groups}" if self.groups > 1 else "")
+        return self._repr(f"scale_extent={self.scale_extent}", groups=self.groups)
 
 
-class LiftingConv1d(_LiftingConv):
-    """Lifts a waveform to features on the scale-translation group (Romero et al., arXiv 2006.05259).
+class LiftingConv1d(LiftingConv):
+    """Lifts a waveform to features on the group of scales and translations (Romero et al., arXiv 2006.05259).
 
     Args:
         in_channels: Channels of the signal.
@@ -125,14 +120,17 @@ class LiftingConv1d(_LiftingConv):
         num_scales: Number of scales S; level i sees the signal base^i times coarser.
         stride: Stride within each level, in that level's own samples.
         bias: If True, adds a bias per output channel, the same on every level.
-        zero_mean: If True, every kernel is a wavelet, Σψ = 0, by construction.
         grid: The scales; None is the dyadic grid.
         max_pool: Max-pools every level by this factor in the same pass: what ``ScaleMaxPool1d`` would make of it, but
             faster, and in memory the features at their full length never exist (1D, decimated).
+        kernel: How the learned numbers become samples, from ``wavenets.kernels``; None is ``Samples()``.
+        padding_mode: "zeros", "reflect", "replicate" or "circular", as in ``torch.nn.Conv1d``.
+        device: Of the parameters.
+        dtype: Of the parameters.
 
     Shape:
-        (B, C, T) -> list of S tensors, finest first, level i of shape (B, O, T_i / stride), rounded up; pooled: shorter
-        by max_pool, rounded down.
+        (B, C, L) -> S levels, finest first, level i of shape (B, O, L_i / stride), rounded up; pooled: shorter by
+        max_pool, rounded down.
 
     Raises:
         ValueError: If an argument is out of range; in ``forward`` if the input's rank, channels or dtype do not fit or
@@ -148,10 +146,12 @@ class LiftingConv1d(_LiftingConv):
     ndim = 1
 
 
-class LiftingConv2d(_LiftingConv):
-    """Lifts an image to features on the scale-translation group: ``LiftingConv1d`` for (B, C, H, W).
+class LiftingConv2d(LiftingConv):
+    """Lifts an image to features on the group: ``LiftingConv1d`` for (B, C, H, W).
 
-    Kernels are square, and base may be any real number above 1 (``ScaleGrid(ndim=2, base=2**0.5)``).
+    The base may be any real number above 1 (``Grid(2, base=2**0.5)``). With turns (``Grid(2, rotations=4)``) every
+    scale gives R levels, the image as each orientation sees it; ``num_scales=1`` then is a network on SE(2), as those
+    of Bekkers & Lafarge et al. (arXiv 1804.03393). Without turns the kernel size may be (kh, kw).
 
     Example:
         >>> lift = LiftingConv2d(3, 8, kernel_size=7, num_scales=4)
@@ -162,7 +162,7 @@ class LiftingConv2d(_LiftingConv):
     ndim = 2
 
 
-class GroupConv1d(_GroupConv):
+class GroupConv1d(GroupConv):
     """Convolves features over translation and ``scale_extent`` neighbouring scales (Romero et al., arXiv 2006.05259).
 
     The scale axis is never padded: S levels become S - scale_extent + 1.
@@ -176,9 +176,13 @@ class GroupConv1d(_GroupConv):
         groups: Number of blocks of channels that do not mix.
         bias: If True, adds a bias per output channel, the same on every level.
         grid: The scales; None is the dyadic grid.
+        kernel: How the learned numbers become samples, from ``wavenets.kernels``; None is ``Samples()``.
+        padding_mode: "zeros", "reflect", "replicate" or "circular", as in ``torch.nn.Conv1d``.
+        device: Of the parameters.
+        dtype: Of the parameters.
 
     Shape:
-        S levels (B, C, T_i) -> S - scale_extent + 1 levels (B, O, T_i / stride), rounded up.
+        S levels (B, C, L_i) -> S - scale_extent + 1 levels (B, O, L_i / stride), rounded up.
 
     Raises:
         ValueError: If an argument is out of range; in ``forward`` if a level's rank, channels or dtype do not fit or
@@ -193,8 +197,8 @@ class GroupConv1d(_GroupConv):
     ndim = 1
 
 
-class GroupConv2d(_GroupConv):
-    """Convolves features over translation and neighbouring scales: ``GroupConv1d`` for levels (B, C, H_i, W_i).
+class GroupConv2d(GroupConv):
+    """Convolves features over translation, neighbouring scales and all turns: ``GroupConv1d`` for (B, C, H_i, W_i).
 
     Example:
         >>> conv = GroupConv2d(8, 16, kernel_size=3, scale_extent=2, stride=2)
@@ -203,35 +207,3 @@ class GroupConv2d(_GroupConv):
     """
 
     ndim = 2
-
-
-def _init(weight: Tensor, bias: Tensor | None) -> None:
-    nn.init.kaiming_normal_(weight, nonlinearity="linear")
-    if bias is not None:
-        nn.init.zeros_(bias)
-
-
-def _positive(name: str, value: int) -> int:
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-    return value
-
-
-def _odd(kernel_size: int) -> int:
-    if _positive("kernel_size", kernel_size) % 2 == 0:
-        raise ValueError(f"kernel_size must be odd to keep the kernel's centre, got {kernel_size}")
-    return kernel_size
-
-
-def _grid(grid: ScaleGrid | None, ndim: int) -> ScaleGrid:
-    if grid is not None and grid.ndim != ndim:
-        raise ValueError(f"expected a grid with ndim={ndim}, got {grid}")
-    return grid or ScaleGrid(ndim)
-
-
-def _repr(layer: _LiftingConv | _GroupConv, scales: str, options: str) -> str:
-    bias = "" if layer.bias is not None else ", bias=False"
-    return (
-        f"{layer.in_channels}, {layer.out_channels}, kernel_size={layer.kernel_size}, {scales}, stride={layer.stride}"
-        f"{bias}{options}, grid={layer.grid}"
-    )

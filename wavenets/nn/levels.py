@@ -1,13 +1,55 @@
-"""What stands between convolutions: modules that treat every level alike, and the readout that leaves the group."""
+"""What stands between convolutions: modules that treat every level alike, and the views of a signal."""
 
-from typing import Literal, get_args
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-Levels = list[Tensor]
-Readout = Literal["finest", "max", "mean", "logsumexp"]
+from wavenets._conv_pool import max_pool1d
+from wavenets.grid import Grid
+from wavenets.levels import Levels, check_levels
+from wavenets.nn._kernel import positive
+
+
+class Views(nn.Module):
+    """Shows a signal as every element of the group sees it: what makes *any* network equivariant.
+
+    ``nn.Sequential(Views(5, grid), PerScale(network), ScaleReadout("mean"))`` puts one network on all views, so it is
+    equivariant to rescaling, and to quarter turns if the grid has them, without a change to the network.
+
+    In training a batch norm inside of ``PerScale`` sees one view at a time: it normalises each by statistics of its own
+    and counts every view as a step. Fine-tune with the norms in eval mode, or replace them by ``ScaleBatchNorm``; in
+    eval mode there is no difference.
+
+    Args:
+        num_scales: Number of scales, that of the signal itself included.
+        grid: The group, of at most four rotations: finer ones are no views.
+
+    Shape:
+        (B, C, L) or (B, C, H, W) -> num_scales levels, with rotations R for each scale, turns innermost.
+
+    Raises:
+        ValueError: If an argument is out of range; in ``forward`` if the signal is too short.
+
+    Example:
+        >>> from wavenets.nn import ScaleReadout
+        >>> net = nn.Sequential(Views(3, Grid(1)), PerScale(nn.Conv1d(1, 4, 9)), ScaleReadout("mean"))
+        >>> net(torch.randn(2, 1, 100)).shape
+        torch.Size([2, 4])
+    """
+
+    def __init__(self, num_scales: int, grid: Grid) -> None:
+        super().__init__()
+        if grid.rotations > grid.turns:
+            raise ValueError(f"there are views at quarter turns only: use rotations=4 in place of {grid.rotations}")
+        self.num_scales, self.grid = positive("num_scales", num_scales), grid
+
+    def forward(self, input: Tensor) -> Levels:
+        return self.grid.views(input, self.num_scales)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_scales}, grid={self.grid}"
 
 
 class PerScale(nn.Module):
@@ -29,8 +71,9 @@ class PerScale(nn.Module):
         super().__init__()
         self.module = module
 
-    def forward(self, input: Levels) -> Levels:
-        return [self.module(level) for level in input]
+    def forward(self, input: Sequence[Tensor]) -> Levels:
+        check_levels(input)
+        return Levels(*(self.module(level) for level in input))
 
 
 class ScaleBatchNorm(nn.Module):
@@ -59,14 +102,22 @@ class ScaleBatchNorm(nn.Module):
         # A member rather than a base class: nn.SyncBatchNorm.convert_sync_batchnorm then finds and converts it.
         self.norm = nn.BatchNorm1d(channels, eps, momentum)
 
-    def forward(self, input: Levels) -> Levels:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        for name in self.norm.state_dict():  # torch's own batch norm fits as well
+            if f"{prefix}{name}" in state_dict:
+                state_dict[f"{prefix}norm.{name}"] = state_dict.pop(f"{prefix}{name}")
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+    def forward(self, input: Sequence[Tensor]) -> Levels:
+        check_levels(input)
         channels_last = [level.movedim(1, -1) for level in input]
         flat = [level.flatten(0, -2) for level in channels_last]  # (positions, C)
         if self.training:
-            normed = self.norm(torch.cat(flat)).split([len(level) for level in flat])
+            # "unsafe": the parts do not know of each other, and may be modified in place.
+            normed = torch.unsafe_split_with_sizes(self.norm(torch.cat(flat)), [len(level) for level in flat])
         else:
-            normed = [self.norm(level) for level in flat]
-        return [y.reshape(level.shape).movedim(-1, 1) for y, level in zip(normed, channels_last, strict=True)]
+            normed = tuple(self.norm(level) for level in flat)
+        return Levels(*(y.view(level.shape).movedim(-1, 1) for y, level in zip(normed, channels_last, strict=True)))
 
 
 class _ScalePool(nn.Module):
@@ -74,32 +125,35 @@ class _ScalePool(nn.Module):
 
     pool: type[nn.Module]
 
-    def __init__(self, kernel_size: int, stride: int | None = None, padding: int = 0, ceil_mode: bool = False) -> None:
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False) -> None:
         super().__init__()
         self.window = self.pool(kernel_size, stride, padding, ceil_mode=ceil_mode)
-        self.least_size = 1 if ceil_mode else kernel_size - 2 * padding
+        self.ceil_mode = ceil_mode
+        self.kernel_size, self.padding = kernel_size, padding
 
-    def forward(self, input: Levels) -> Levels:
+    def forward(self, input: Sequence[Tensor]) -> Levels:
+        check_levels(input)
         for i, level in enumerate(input):
-            if min(level.shape[2:]) < self.least_size:
+            least = self._least_size(level.ndim - 2)
+            if any(size < n for size, n in zip(level.shape[2:], least, strict=True)):
                 raise ValueError(
                     f"level {i} of size {tuple(level.shape[2:])} is smaller than the pooling window, which needs "
-                    f"{self.least_size} samples: give a longer input or use fewer scales"
+                    f"{max(least)} samples: give a longer input or use fewer scales"
                 )
-        return [self.window(level) for level in input]
+        return Levels(*(self.window(level) for level in input))
+
+    def _least_size(self, ndim: int) -> list[int]:
+        sizes, padding = (x if isinstance(x, tuple) else (x,) * ndim for x in (self.kernel_size, self.padding))
+        return [1 if self.ceil_mode else n - 2 * p for n, p in zip(sizes, padding, strict=True)]
 
 
 class _MaxPool1d(nn.MaxPool1d):
-    """torch's, without its shortcut for inference, which copies inputs that have their channels last in memory."""
-
     def forward(self, input: Tensor) -> Tensor:
-        return F.max_pool1d(
-            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, return_indices=True
-        )[0]
+        return max_pool1d(input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
 
 class ScaleMaxPool1d(_ScalePool):
-    """Max-pools each level (B, C, T_i) in its own samples; the arguments are those of ``torch.nn.MaxPool1d``.
+    """Max-pools each level (B, C, L_i) in its own samples; the arguments are those of ``torch.nn.MaxPool1d``.
 
     Raises:
         ValueError: In ``forward``, if a level is smaller than the window.
@@ -119,7 +173,7 @@ class ScaleMaxPool2d(_ScalePool):
 
 
 class ScaleAvgPool1d(_ScalePool):
-    """Average-pools each level (B, C, T_i); arguments of ``torch.nn.AvgPool1d``, errors of ``ScaleMaxPool1d``."""
+    """Average-pools each level (B, C, L_i); arguments of ``torch.nn.AvgPool1d``, errors of ``ScaleMaxPool1d``."""
 
     pool = nn.AvgPool1d
 
@@ -128,45 +182,3 @@ class ScaleAvgPool2d(_ScalePool):
     """Average-pools each level (B, C, H_i, W_i): ``ScaleAvgPool1d`` for images."""
 
     pool = nn.AvgPool2d
-
-
-class ScaleReadout(nn.Module):
-    """Leaves the group: averages each level over its positions, then reduces over the scales.
-
-    Args:
-        mode: "finest" takes level 0, "mean", "max" and "logsumexp" reduce over all levels; the last three are then
-            invariant to rescaling, but for the levels that enter and leave at the two ends.
-
-    Shape:
-        S levels (B, C, …) -> (B, C).
-
-    Raises:
-        ValueError: If mode is none of these.
-
-    Example:
-        >>> ScaleReadout("max")([torch.zeros(2, 3, 8), torch.ones(2, 3, 4)])
-        tensor([[1., 1., 1.],
-                [1., 1., 1.]])
-    """
-
-    def __init__(self, mode: Readout) -> None:
-        super().__init__()
-        if mode not in get_args(Readout):
-            raise ValueError(f"mode must be one of {', '.join(get_args(Readout))}, got {mode!r}")
-        self.mode = mode
-
-    def forward(self, input: Levels) -> Tensor:
-        # A level that has no positions any more, (B, C), is its own average.
-        pooled = torch.stack([level.flatten(2).mean(2) if level.ndim > 2 else level for level in input])
-        match self.mode:
-            case "finest":
-                return pooled[0]
-            case "mean":
-                return pooled.mean(0)
-            case "max":
-                return pooled.amax(0)
-            case "logsumexp":
-                return pooled.logsumexp(0)
-
-    def extra_repr(self) -> str:
-        return repr(self.mode)

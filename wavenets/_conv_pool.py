@@ -1,4 +1,16 @@
-"""The convolution of a waveform with long kernels as one matrix product, max-pooled in the same pass."""
+"""The convolution of a waveform with long kernels as one matrix product, max-pooled in the same pass.
+
+Convolution of one or two channels runs far below a machine's speed; a matrix product does not. With kernel w of k taps
+and stride s, H neighbouring outputs n·H, …, n·H + H - 1 see the span of (H - 1)·s + k samples from n·H·s on:
+
+    y[o, n·H + h] = Σ_c Σ_j w[o, c, j] x[c, (n·H + h)·s + j] = Σ_c Σ_i x[c, n·H·s + i] · w[o, c, i - h·s]
+                  = (rows @ matrix)[n, (h, o)]
+    rows[n, (c, i)] = x[c, n·H·s + i]    matrix[(c, i), (h, o)] = w[o, c, i - h·s]
+
+where w is zero outside of 0 … k - 1: ``rows`` is the signal unfolded, and the matrix has the kernel of one output
+channel in a column, moved to one of the H outputs. H is a multiple of the pooling window, so a row of the product holds
+whole windows, and the product can be pooled a few rows at a time: features at full rate never exist.
+"""
 
 from typing import Any
 
@@ -13,20 +25,20 @@ CHUNK = {"cpu": 2**19, "cuda": 2**26}
 def conv1d_max_pool(input: Tensor, weight: Tensor, bias: Tensor | None, stride: int, max_pool: int) -> Tensor:
     """``F.max_pool1d(F.conv1d(input, weight, bias, stride, kernel_size // 2), max_pool)``, channels last in memory.
 
-    Convolution of one or two channels runs far below a machine's speed; a matrix product does not. A row holds the
-    samples that ``hop`` neighbouring outputs see, a column the kernel of one output channel, moved to one of these
-    outputs. With max_pool the product is pooled part by part, so that it never exists as a whole.
-
     Args:
-        input: Signal of shape (B, C, T).
+        input: Signal of shape (B, C, L).
         weight: Kernel of shape (O, C, k), k odd.
         bias: Bias of shape (O,), or None.
         stride: Stride of the convolution.
         max_pool: Size and stride of the pooling window, 1 for none.
 
     Returns:
-        Tensor of shape (B, O, ceil(T / stride) // max_pool).
+        Tensor of shape (B, O, ceil(L / stride) // max_pool).
     """
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or len(input) == 0:  # one graph for all lengths
+        output = F.conv1d(input, weight, bias, stride, weight.shape[2] // 2)
+        return max_pool1d(output, max_pool) if max_pool > 1 else output
+
     out_channels, in_channels, kernel_size = weight.shape
     length = (input.shape[2] - 1) // stride + 1
     hop = max_pool * -(-8 // max_pool)
@@ -40,16 +52,20 @@ def conv1d_max_pool(input: Tensor, weight: Tensor, bias: Tensor | None, stride: 
     moved = F.pad(weight, (0, span + stride - kernel_size)).repeat(1, 1, hop)[..., : hop * span]
     matrix = moved.unflatten(2, (hop, span)).permute(1, 3, 2, 0).reshape(in_channels * span, hop * out_channels)
 
-    # A compiler would write out every part, and the place of a maximum in its window is kept in a byte.
-    if 1 < max_pool <= 256 and not torch.compiler.is_compiling():
+    if 1 < max_pool <= 256:  # the place of a maximum in its window is kept in a byte
         if _autocasts(rows):
             rows, matrix = (x.to(torch.get_autocast_dtype(rows.device.type)) for x in (rows, matrix))
         output, _ = _MaxPooledProduct.apply(rows.flatten(0, 1), matrix, max_pool, out_channels)
-        output = output.unflatten(0, (len(input), -1)).flatten(1, 2)[:, : length // max_pool].transpose(1, 2)
+        output = output.unflatten(0, (len(input), count)).flatten(1, 2)[:, : length // max_pool].transpose(1, 2)
     else:
         output = (rows @ matrix).unflatten(2, (hop, out_channels)).flatten(1, 2)[:, :length].transpose(1, 2)
         output = F.max_pool1d(output, max_pool) if max_pool > 1 else output
     return output if bias is None else output + bias.to(output.dtype)[:, None]
+
+
+def max_pool1d(input: Tensor, kernel_size: Any, *options: Any) -> Tensor:
+    """torch's, without its shortcut for inference, which copies channels-last inputs and fixes lengths in graphs."""
+    return F.max_pool1d(input, kernel_size, *options, return_indices=True)[0]
 
 
 class _MaxPooledProduct(torch.autograd.Function):
@@ -60,7 +76,8 @@ class _MaxPooledProduct(torch.autograd.Function):
     @staticmethod
     def forward(rows: Tensor, matrix: Tensor, max_pool: int, out_channels: int) -> tuple[Tensor, Tensor]:
         windows = matrix.shape[1] // (max_pool * out_channels)
-        output = rows.new_empty(len(rows), windows, out_channels)
+        # Under vmap a tensor made of both is batched if either is, and may then be written into.
+        output = (rows.flatten()[:0].sum() + matrix.flatten()[:0].sum()).new_empty(len(rows), windows, out_channels)
         index = torch.empty_like(output, dtype=torch.uint8)
         chunk = _chunk(matrix)
         start = torch.arange(0, chunk * windows * max_pool, max_pool, device=rows.device)[:, None]
@@ -75,6 +92,7 @@ class _MaxPooledProduct(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         rows, matrix, ctx.max_pool, _ = inputs
         ctx.save_for_backward(rows, matrix, output[1])
+        ctx.save_for_forward(rows, matrix, output[1])
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod
@@ -83,11 +101,19 @@ class _MaxPooledProduct(torch.autograd.Function):
         grad_rows, grad_matrix = [], torch.zeros_like(matrix, dtype=torch.promote_types(matrix.dtype, torch.float32))
         for part, where, out in zip(*(x.split(_chunk(matrix)) for x in (rows, index, grad)), strict=True):
             product = out.new_zeros(*out.shape[:2], ctx.max_pool, out.shape[2])
-            product = product.scatter_(2, where[:, :, None].long(), out[:, :, None]).flatten(1)
+            product = product.scatter(2, where[:, :, None].long(), out[:, :, None]).flatten(1)
             if ctx.needs_input_grad[0]:
                 grad_rows.append(product @ matrix.T)
             grad_matrix = grad_matrix + part.T @ product
         return torch.cat(grad_rows) if grad_rows else None, grad_matrix, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, rows_: Tensor | None, matrix_: Tensor | None, *_: None) -> tuple[Tensor, None]:
+        rows, matrix, index = ctx.saved_tensors
+        tangents = [rows_ @ matrix] if rows_ is not None else []
+        tangents += [rows @ matrix_] if matrix_ is not None else []
+        product = torch.stack(tangents).sum(0).unflatten(1, (index.shape[1], ctx.max_pool, index.shape[2]))
+        return product.gather(2, index[:, :, None].long()).squeeze(2), None
 
 
 def _chunk(matrix: Tensor) -> int:

@@ -1,0 +1,153 @@
+"""How learned numbers become the samples of a kernel: a linear map, as a matrix for every angle and dilation.
+
+All of it is interpolation by centred cardinal B-splines B_n: the kernel is ψ(x) = Σ_c w_c Π_d B_n(x_d / spacing - c_d),
+and its sample for a tap x of a kernel turned by an angle and dilated by s is ψ(R⁻¹x / s). With n = 1 and spacing 1 that
+is bilinear interpolation of the numbers themselves.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Kernel(Protocol):
+    """What a layer needs to know of its kernels: how many numbers to learn, and the samples that they give."""
+
+    def count(self, size: Sequence[int]) -> tuple[int, ...]:
+        """How many numbers are learned along each dimension of a kernel of so many taps."""
+
+    def matrix(self, size: Sequence[int], angle: float = 0.0, dilation: float = 1.0, disk: bool = False) -> Tensor:
+        """The map from numbers to samples, float64, of shape (taps, numbers), both flattened.
+
+        Args:
+            size: Taps along each dimension, of the kernel that is not dilated.
+            angle: By which the kernel is turned counterclockwise, in degrees (2D).
+            dilation: By which it is stretched: it then has 2·⌊dilation·(size // 2)⌋ + 1 taps.
+            disk: If True, taps outside of the inscribed disk are zero, so that no kernel loses its corners when turned.
+        """
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The learned numbers are the samples; at angles between quarter turns they are interpolated bilinearly.
+
+    Bekkers & Lafarge et al., MICCAI 2018 (arXiv 1804.03393). At multiples of 90° the matrix is a permutation, exactly.
+
+    Example:
+        >>> torch.equal(Samples().matrix((3, 3)), torch.eye(9, dtype=torch.float64))
+        True
+    """
+
+    def count(self, size: Sequence[int]) -> tuple[int, ...]:
+        return tuple(size)
+
+    def matrix(self, size: Sequence[int], angle: float = 0.0, dilation: float = 1.0, disk: bool = False) -> Tensor:
+        return _spline(size, self.count(size), 1, 1.0, angle, dilation, disk)
+
+
+@dataclass(frozen=True)
+class ZeroMean:
+    """Wavelets by construction: the samples of ``Samples``, less their mean, so that Σψ = 0.
+
+    Example:
+        >>> samples = ZeroMean().matrix((5,)) @ torch.randn(5, dtype=torch.float64)
+        >>> bool(samples.sum().abs() < 1e-12)
+        True
+    """
+
+    def count(self, size: Sequence[int]) -> tuple[int, ...]:
+        return tuple(size)
+
+    def matrix(self, size: Sequence[int], angle: float = 0.0, dilation: float = 1.0, disk: bool = False) -> Tensor:
+        samples = Samples().matrix(size, angle, dilation, disk)
+        inside = _disk(size) if disk else torch.ones(len(samples), dtype=samples.dtype)
+        return samples - inside[:, None] * samples.sum(0) / inside.sum()
+
+
+@dataclass(frozen=True)
+class BSpline:
+    """A smooth kernel from few numbers: centred cardinal B-splines on a grid, sampled at any angle and scale.
+
+    Bekkers, ICLR 2020 (arXiv 1909.12057). With spacing above 1 a long kernel has few numbers, the "atrous" form: one
+    for every ``spacing`` taps, from the centre outwards.
+
+    Args:
+        degree: Of the splines; 0 is a box, 1 a triangle, 2 smooth once.
+        spacing: Distance of their centres, in taps.
+
+    Raises:
+        ValueError: If degree is negative or spacing not positive.
+
+    Example:
+        >>> BSpline(degree=2, spacing=3.5).count((31,))
+        (9,)
+    """
+
+    degree: int = 2
+    spacing: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.degree < 0 or self.spacing <= 0:
+            raise ValueError(f"degree must be at least 0 and spacing above 0, got {self.degree} and {self.spacing}")
+
+    def count(self, size: Sequence[int]) -> tuple[int, ...]:
+        return tuple(2 * math.floor((n // 2) / self.spacing) + 1 for n in size)
+
+    def matrix(self, size: Sequence[int], angle: float = 0.0, dilation: float = 1.0, disk: bool = False) -> Tensor:
+        return _spline(size, self.count(size), self.degree, self.spacing, angle, dilation, disk)
+
+
+def b_spline(x: Tensor, degree: int) -> Tensor:
+    """The centred cardinal B-spline B_n(x) = 1/n! Σ_k (-1)^k C(n + 1, k) max(0, x + (n + 1)/2 - k)^n.
+
+    Summed at -|x|, where only few terms are left and cancellation is small; so it is even to the last bit.
+    """
+    t = (degree + 1) / 2 - x.abs()
+    if degree == 0:  # a box, half as high at its edges
+        return ((t > 0).to(x.dtype) + (t >= 0).to(x.dtype)) / 2
+    terms = ((-1) ** k * math.comb(degree + 1, k) * (t - k).clamp(min=0) ** degree for k in range(degree + 2))
+    return sum(terms, torch.zeros_like(x)) / math.factorial(degree)
+
+
+def _spline(
+    size: Sequence[int],
+    count: Sequence[int],
+    degree: int,
+    spacing: float,
+    angle: float,
+    dilation: float,
+    disk: bool,
+) -> Tensor:
+    """The samples of a kernel of B-splines, as a matrix (taps, numbers)."""
+    taps = _lattice([2 * math.floor(dilation * (n // 2)) + 1 for n in size])
+    centres = _lattice(count) * spacing
+    if len(size) == 2:
+        taps = _turn_back(taps, angle)
+    distance = (taps / dilation)[:, None] - centres  # (taps, numbers, dimensions)
+    matrix = b_spline(distance / spacing, degree).prod(-1)
+    return matrix * _disk(size)[:, None] if disk else matrix
+
+
+def _lattice(size: Sequence[int]) -> Tensor:
+    """The points of a grid around its centre, (points, dimensions)."""
+    axes = [torch.arange(n, dtype=torch.float64) - (n - 1) / 2 for n in size]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).flatten(0, -2)
+
+
+def _turn_back(points: Tensor, angle: float) -> Tensor:
+    """Turns (row, column) clockwise by an angle in degrees, exactly by quarters and then by the rest."""
+    quarters, rest = divmod(angle, 90)
+    row, column = points.unbind(-1)
+    for _ in range(int(quarters) % 4):
+        row, column = column, -row
+    cos, sin = math.cos(math.radians(rest)), math.sin(math.radians(rest))
+    return torch.stack([cos * row + sin * column, cos * column - sin * row], -1)
+
+
+def _disk(size: Sequence[int]) -> Tensor:
+    """Which taps of a square kernel lie in the disk that it is inscribed by, as 0.0 and 1.0."""
+    return (_lattice(size).square().sum(-1) <= (size[0] / 2) ** 2).double()

@@ -1,0 +1,117 @@
+"""A classifier of four parts, which all nets of the package are."""
+
+import bisect
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+
+class Network(nn.Module):
+    """A classifier: stem (the lifting convolution, or a plain one), body, classifier, readout.
+
+    Args:
+        stem: From the signal to features.
+        body: From features to features.
+        classifier: From features to logits, at every position.
+        readout: From these to (B, num_classes).
+        in_channels: Channels of the signal.
+        ndim: 1 (waveforms) or 2 (images).
+        normalize: If True, each signal is divided by its root mean square first, so that loudness says nothing.
+            Equivariance is then exact from there on: T takes what is above the new Nyquist frequency out of a signal,
+            and so changes its root mean square.
+
+    Shape:
+        (B, C, L) or (B, C, H, W) -> logits (B, num_classes). ``min_size`` is the least L, H and W.
+    """
+
+    def __init__(
+        self,
+        stem: nn.Module,
+        body: nn.Module,
+        classifier: nn.Module,
+        readout: nn.Module,
+        in_channels: int = 1,
+        ndim: int = 1,
+        normalize: bool = False,
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.body = body
+        self.classifier = classifier
+        self.readout = readout
+        self.in_channels = in_channels
+        self.ndim = ndim
+        self.normalize = normalize
+
+    def features(self, x: Tensor) -> Any:
+        """The features before the classifier: a tensor, or of a wavelet network ``Levels``.
+
+        Args:
+            x: Signal of shape (B, C, L) or (B, C, H, W).
+
+        Raises:
+            ValueError: If x has another shape, or is smaller than ``min_size``.
+        """
+        if x.ndim != self.ndim + 2 or x.shape[1] != self.in_channels:
+            shape = ("L", "H, W")[self.ndim - 1]
+            raise ValueError(f"expected an input of shape (B, {self.in_channels}, {shape}), got {tuple(x.shape)}")
+        if self.normalize:
+            x = x / x.square().mean(tuple(range(1, x.ndim)), keepdim=True).sqrt().clamp(min=1e-5)
+        try:
+            return self.body(self.stem(x))
+        except (RuntimeError, ValueError) as error:
+            if self._fits(x.shape[2:]):
+                raise
+            size = " × ".join(map(str, x.shape[2:]))
+            unit = ("samples", "pixels a side")[self.ndim - 1]
+            message = f"{type(self).__name__} needs at least {self.min_size} {unit}, got {size}"
+            raise ValueError(message) from error
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.readout(self.classifier(self.features(x)))
+
+    def load_plain(self, state_dict: Mapping[str, Tensor]) -> None:
+        """Loads the weights of the plain twin into a net of the shared form without rotations.
+
+        The layers are the same in the same order; only their names differ, and by an axis of one scale their shapes.
+
+        Args:
+            state_dict: Of the plain twin.
+
+        Raises:
+            ValueError: If the shapes do not fit: the net is of another form, width or number of classes.
+        """
+        own = {name: value for name, value in self.state_dict().items() if not name.endswith("_extra_state")}
+        if [value.numel() for value in own.values()] != [value.numel() for value in state_dict.values()]:
+            raise ValueError(
+                f"{type(self).__name__} does not take these weights: it must have form='shared', no scale extent, no "
+                "rotations, and the plain twin's width and classes"
+            )
+        pairs = zip(own.items(), state_dict.values(), strict=True)
+        self.load_state_dict({name: theirs.reshape(ours.shape) for (name, ours), theirs in pairs})
+
+    @functools.cached_property
+    def min_size(self) -> int:
+        """The least size of input that the network takes, found by running its shapes without data."""
+        large = 1
+        while not self._fits([large] * self.ndim):
+            large *= 2
+        return bisect.bisect_left(range(large), True, key=lambda size: self._fits([size] * self.ndim))
+
+    @torch.no_grad()
+    def _fits(self, size: Any) -> bool:
+        """Whether the network takes an input of this size."""
+        trunk = nn.Sequential(self.stem, self.body)
+        state = {**dict(trunk.named_parameters()), **dict(trunk.named_buffers())}
+        shapes = {name: torch.empty(x.shape, dtype=x.dtype, device="meta") for name, x in state.items()}
+        dtype = next(iter(shapes.values())).dtype
+        x = torch.empty(2, self.in_channels, *size, dtype=dtype, device="meta")
+        try:
+            functional_call(trunk, shapes, x)
+        except (RuntimeError, ValueError):
+            return False
+        return True

@@ -1,0 +1,139 @@
+"""What lifting and group convolutions have in common: their kernels, and how these are drawn, kept and loaded."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wavenets.grid import Grid
+from wavenets.kernels import Kernel, Samples
+
+PADDING_MODES = "zeros", "reflect", "replicate", "circular"
+
+
+class KernelLayer(nn.Module):
+    """Learned numbers, the kernel that makes samples of them at the angles of a grid, and a bias."""
+
+    ndim: int | None = None
+    matrices: Tensor | None  # (angles, taps, numbers), unless the numbers are the samples
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int,
+        padding_mode: str,
+        bias: bool,
+        grid: Grid | None,
+        kernel: Kernel | None,
+        shape: tuple[int, ...],
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+    ) -> None:
+        super().__init__()
+        self.in_channels = positive("in_channels", in_channels)
+        self.out_channels = positive("out_channels", out_channels)
+        self.stride = positive("stride", stride)
+        self.grid, self.kernel = self._grid(grid), kernel or Samples()
+        self.kernel_size = _odd(kernel_size, self.grid)
+        if padding_mode not in PADDING_MODES:
+            raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {padding_mode!r}")
+        self.padding_mode = padding_mode
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.weight = nn.Parameter(torch.empty(*shape, *self.kernel.count(self.kernel_size), **factory))
+        self.bias = nn.Parameter(torch.empty(out_channels, **factory)) if bias else None
+        self.register_buffer("matrices", None, persistent=False)
+        self._fit_matrices()
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws weights that preserve the variance of white noise (the fan-in counts scales and turns), zero biases."""
+        # A sample has the variance of one number times the squared norm of its row of the matrix.
+        numbers: float = self.weight[0].numel()
+        if (matrices := self._matrices()) is not None:
+            numbers = numbers * matrices.square().sum().item() / matrices[:, 0].numel()
+        nn.init.normal_(self.weight, std=numbers**-0.5)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def samples(self) -> Tensor:
+        """The kernels in use, sampled: with more than four rotations a first axis of angles."""
+        if self.matrices is None:
+            return self.weight
+        samples = torch.einsum("...n,mtn->m...t", self.weight.flatten(-self.grid.ndim), self.matrices)
+        return samples.unflatten(-1, self.kernel_size).squeeze(0)
+
+    def _matrices(self) -> Tensor | None:
+        """The exact ones, in float64."""
+        angles = self.grid.rotations // self.grid.turns
+        if angles == 1 and isinstance(self.kernel, Samples):
+            return None
+        disk = angles > 1
+        matrices = [self.kernel.matrix(self.kernel_size, 90 * j / angles, disk=disk) for j in range(angles)]
+        return torch.stack(matrices)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "KernelLayer":
+        # net.to(memory_format=torch.channels_last) refuses five dimensions: it is shown the weight as four.
+        def as_four(x: Tensor) -> Tensor:
+            return fn(x.flatten(1, -3)).unflatten(1, x.shape[1:-2]) if x.ndim > 4 else fn(x)
+
+        super()._apply(as_four, recurse)
+        self._fit_matrices()  # from the exact ones: float32 made float64 would not be
+        return self
+
+    def _fit_matrices(self) -> None:
+        matrices = self._matrices()
+        self.matrices = None if matrices is None else matrices.to(self.weight)
+
+    # A state holds the grid as numbers, so that it is not loaded into another without a word.
+    def get_extra_state(self) -> Tensor:
+        base = self.grid.ratio
+        return torch.tensor([base.numerator, base.denominator, self.grid.rotations])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        if not torch.equal(state.cpu(), self.get_extra_state()):
+            p, q, rotations = state.tolist()
+            raise ValueError(f"the weights were learned on base {p / q:.6g}, rotations {rotations}, not on {self.grid}")
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        # The weights of torch's own convolution fit as well: they lack the grid, and the axis of one scale.
+        state_dict.setdefault(f"{prefix}_extra_state", self.get_extra_state())
+        weight = state_dict.get(f"{prefix}weight")
+        if weight is not None and weight.ndim == self.weight.ndim - 1 and self.grid.rotations == 1:
+            state_dict[f"{prefix}weight"] = weight.unsqueeze(2)
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+    def _grid(self, grid: Grid | None) -> Grid:
+        if grid is None and self.ndim is not None:
+            return Grid(self.ndim)
+        if grid is None or self.ndim not in (None, grid.ndim):
+            raise ValueError(f"expected a grid{'' if self.ndim is None else f' with ndim={self.ndim}'}, got {grid}")
+        return grid
+
+    def _repr(self, scales: str, **options: Any) -> str:
+        kernel_size = self.kernel_size[0] if len(set(self.kernel_size)) == 1 else self.kernel_size
+        first = f"{self.in_channels}, {self.out_channels}, kernel_size={kernel_size}, {scales}, stride={self.stride}"
+        options = {"bias": self.bias is not None, **options, "padding_mode": self.padding_mode, "kernel": self.kernel}
+        defaults = {"bias": True, "padding_mode": "zeros", "kernel": Samples(), "groups": 1, "max_pool": 1}
+        shown = [f"{name}={value!r}" for name, value in options.items() if value != defaults[name]]
+        return ", ".join([first, *shown, f"grid={self.grid}"])
+
+
+def positive(name: str, value: int) -> int:
+    """Gives the value, or raises a ValueError if it is below 1."""
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return value
+
+
+def _odd(kernel_size: int | Sequence[int], grid: Grid) -> tuple[int, ...]:
+    size = (kernel_size,) * grid.ndim if isinstance(kernel_size, int) else tuple(kernel_size)
+    if len(size) != grid.ndim:
+        raise ValueError(f"kernel_size must be a number or {grid.ndim} of them, got {kernel_size}")
+    if any(positive("kernel_size", n) % 2 == 0 for n in size):
+        raise ValueError(f"kernel_size must be odd to keep the kernel's centre, got {kernel_size}")
+    if grid.rotations > 1 and len(set(size)) > 1:
+        raise ValueError(f"kernels that are turned must be square, got kernel_size={kernel_size}")
+    return size
