@@ -56,7 +56,9 @@ def tiny(root: Path) -> list[str]:
 
 
 def run(folder: Path, *overrides: str) -> dict[str, Any]:
-    """Train in a folder; give the results."""
+    """Train in a folder; give the contents of results.json."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # faster for nets this small
-    return train(composed(*overrides), folder)
+    results = train(composed(*overrides), folder)
+    assert results is not None
+    return results.to_dict()

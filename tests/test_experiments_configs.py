@@ -17,7 +17,7 @@ MODELS = sorted(file.stem for file in (CONF / "model").glob("*.yaml"))
 def test_every_experiment_trains_and_tests(name: str, tmp_path: Path) -> None:
     cfg = composed(f"experiment={name}")
     audio = [f"data.cache_dir={tmp_path}/cache", "data.num_workers=1", "data.sample_rate=8000", "data.duration=0.52"]
-    if "images" in cfg.data._target_:
+    if "digits" in cfg.data._target_:
         data = ["data=digits_scale"]  # MNIST's keys, without its files
     elif "Synthetic" in cfg.data._target_:
         data = [*audio, f"data.root={tmp_path}", "data.clips_per_fold=10"]

@@ -16,15 +16,16 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from experiments import train
-from experiments.checkpoint import load_network
 from experiments.data import UrbanSound8K
-from experiments.memory import checkpoint_activations
+from experiments.run import load_network
+from experiments.training.memory import checkpoint_activations
 from tests.experiment_runs import composed, run, tiny, write_set
 
 # Runs the command, and kills it within its third epoch.
 KILLED = """
 import os, signal, torch
-from experiments import epoch_log, train
+from experiments import train
+from experiments.training import epoch_log
 
 def die(self, trainer, module, batch, index):
     if trainer.current_epoch == 2 and index == 1:
@@ -84,7 +85,7 @@ def test_a_run_s_folder(unbroken: Path, root: Path) -> None:
     assert results["val_accuracy"] == metrics["val_accuracy"].max()
     network, card = load_network(unbroken / "checkpoints" / "best.ckpt")
     assert results["parameters"] == sum(p.numel() for p in network.parameters())
-    assert card["classes"] == results["classes"] == ["class0", "class1", "class2"]
+    assert card.classes == results["classes"] == ["class0", "class1", "class2"]
 
 
 def test_the_test_fold_is_what_the_best_network_is_tested_on(unbroken: Path, root: Path) -> None:
