@@ -34,6 +34,8 @@ def evaluate(cfg: DictConfig) -> tuple[Results, Path]:
     source = checked(build(card.config["data"] | changes, trust))
     task: Task = build(card.config["task"], trust, num_classes=len(card.classes))
     factors = next(f for f in (cfg.rescale, card.config["rescale"], Extras.of(source).test_factors) if f is not None)
+    for factor in factors:
+        source.check_factor(factor)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     results = report(network, card, task, source, factors)
     results.save(file.with_suffix(".json"))

@@ -1,6 +1,7 @@
 """Trains a network, tests it once, and leaves everything in the run's folder: `python -m experiments.train --help`."""
 
 import logging
+import re
 import sys
 import time
 import warnings
@@ -43,7 +44,12 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
     Returns:
         The contents of results.json; None on all processes but the first.
     """
-    for noise in ".*does not have many workers.*", ".*exists and is not empty.*", ".*LeafSpec.*":
+    for noise in (
+        ".*does not have many workers.*",
+        ".*exists and is not empty.*",
+        ".*LeafSpec.*",
+        "No positive samples.*",
+    ):
         warnings.filterwarnings("ignore", noise)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
 
@@ -179,8 +185,8 @@ def resumed(cfg: DictConfig, overrides: list[str]) -> DictConfig:
 
 
 @hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="train")
-def main(cfg: DictConfig) -> float | None:
-    """Runs the command, and gives the monitored validation metric of the best epoch to a sweeper such as Optuna's."""
+def command(cfg: DictConfig) -> float | None:
+    """Runs the command with a configuration."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     overrides = list(HydraConfig.get().overrides.task)
     with one_line_errors():
@@ -197,6 +203,13 @@ def main(cfg: DictConfig) -> float | None:
             return None
         show_results(results, folder)
     return results.val.get(cfg.task.monitor.removeprefix("val_"))
+
+
+def main(cfg: DictConfig | None = None) -> Any:
+    """Runs the command; a sweeper such as Optuna's is given the monitored validation metric of the best epoch."""
+    # Hydra takes null for a value, but not for a group; there an empty list says the same.
+    sys.argv = [re.sub(r"^(experiment|scheduler|callbacks|logger)=null$", r"\1=[]", arg) for arg in sys.argv]
+    return command(cfg)
 
 
 if __name__ == "__main__":

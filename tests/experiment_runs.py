@@ -62,3 +62,16 @@ def run(folder: Path, *overrides: str) -> dict[str, Any]:
     results = train(composed(*overrides), folder)
     assert results is not None
     return results.to_dict()
+
+
+def run_on(source: type, folder: Path, *overrides: str) -> dict[str, Any]:
+    """Train a small network on a dataset of one's own."""
+    target = f"{source.__module__}.{source.__qualname__}"
+    cfg = composed("model=m3", "trainer=cpu", "trainer.max_epochs=1", "batch_size=8", *overrides)
+    with open_dict(cfg):
+        cfg.data = {"_target_": target}
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    results = train(cfg, folder)
+    assert results is not None
+    return results.to_dict()

@@ -14,7 +14,8 @@ class Source(Protocol):
     """A set of examples: its classes, and a torch ``Dataset`` for each stage.
 
     It need not inherit from this class. A YAML file in ``conf/data/`` names it by ``_target_``; the other keys are the
-    arguments of its constructor. What it may give beside this is in `Extras`.
+    arguments of its constructor. If its targets are several labels each, the file begins with
+    ``defaults: [{override /task@_global_.task: multi_label}]``. What it may give beside this is in `Extras`.
 
     Attributes:
         classes: Names of the classes; the index is the label.
