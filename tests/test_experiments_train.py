@@ -125,7 +125,7 @@ class Die(L.Callback):
 @pytest.mark.parametrize("scheduler", ["cosine", "one_cycle"])
 def test_the_other_schedulers_resume_to_the_same_result(scheduler: str, root: Path, tmp_path: Path) -> None:
     arguments = [argument for argument in tiny(root) if not argument.startswith("scheduler.")]
-    arguments += [f"scheduler={scheduler}", "trainer.max_epochs=3", "optimizer.lr=0.01", "rescale=[]"]
+    arguments += [f"scheduler={scheduler}", "num_workers=1", "trainer.max_epochs=3", "optimizer.lr=0.01", "rescale=[]"]
     run(tmp_path / "unbroken", *arguments)
     with pytest.raises(RuntimeError, match="killed"):
         run(tmp_path / "killed", *arguments, f"+trainer.callbacks=[{{_target_:{__name__}.Die}}]")

@@ -52,7 +52,7 @@ def scores(task: Task, logits: Tensor, target: Tensor) -> dict[str, float]:
     """Gives the metrics of a task, and the ``loss``."""
     metrics = task.metrics()
     for metric in metrics.values(copy_state=False):
-        metric.sync_on_compute = False  # one process tests; it would wait for the others
+        metric.distributed_available_fn = lambda: False  # one process tests; it would wait for the others
     metrics.update(logits, target)
     values = {name: value.item() for name, value in metrics.compute().items()}
     return {**values, "loss": task.loss(logits, target).item()}
