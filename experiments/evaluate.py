@@ -10,8 +10,9 @@ from experiments.data.source import Extras, checked
 from experiments.errors import one_line_errors
 from experiments.report.results import draw, report
 from experiments.report.tables import show_results
-from experiments.run import Results, as_list, build, find_checkpoint, load_network
+from experiments.run import Results, find_checkpoint, load_network
 from experiments.training.task import Task
+from experiments.trust import as_list, build
 
 
 def evaluate(cfg: DictConfig) -> tuple[Results, Path]:

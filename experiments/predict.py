@@ -11,8 +11,9 @@ from torch import nn
 from experiments.data import AudioError, decode
 from experiments.errors import one_line_errors
 from experiments.report.tables import show
-from experiments.run import Card, as_list, build, find_checkpoint, load_network
+from experiments.run import Card, find_checkpoint, load_network
 from experiments.training.task import Task
+from experiments.trust import as_list, build
 
 
 @torch.inference_mode()

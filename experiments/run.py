@@ -2,23 +2,16 @@
 
 import json
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import get_class
 from torch import Tensor, nn
 
 from experiments.data.source import Fold
-
-# Whose classes a checkpoint may name, and a run's config.yaml for what trains it. Other modules the user must name.
-ROOMS = "wavenets.models", "experiments.data", "experiments.training.task"
-TRAINING_ROOMS = (
-    *ROOMS,
-    *("torch.optim", "lightning.Trainer", "lightning.pytorch.callbacks", "lightning.pytorch.loggers"),
-)
+from experiments.trust import build
 
 
 @dataclass(frozen=True)
@@ -187,18 +180,6 @@ def write_json(file: Path, values: Mapping[str, Any]) -> None:
     unfinished.replace(file)
 
 
-def as_list(value: Any) -> list[Any]:
-    """Gives what a key of the configuration holds: nothing, one thing or several.
-
-    Example:
-        >>> as_list(None), as_list("one"), as_list(("one", "two"))
-        ([], ['one'], ['one', 'two'])
-    """
-    if value is None:
-        return []
-    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-
-
 def find_checkpoint(path: Path | str) -> Path:
     """Gives the checkpoint file; of a run's folder, the best one.
 
@@ -232,7 +213,7 @@ def load_network(file: Path, trust: Sequence[str] = ()) -> tuple[nn.Module, Card
 
     Args:
         file: Checkpoint that ``experiments.train`` wrote.
-        trust: Modules beside `ROOMS` whose classes it may name.
+        trust: Modules beside `trust.ROOMS` whose classes it may name.
 
     Returns:
         The network, on the CPU and in eval mode, and the checkpoint's card.
@@ -244,58 +225,3 @@ def load_network(file: Path, trust: Sequence[str] = ()) -> tuple[nn.Module, Card
     network: nn.Module = build(card.config["model"], trust, num_classes=len(card.classes))
     network.load_state_dict(weights)
     return network.eval(), card
-
-
-def build(node: Mapping[str, Any], trust: Sequence[str] = (), **more: Any) -> Any:
-    """Makes the object that a checkpoint names: a class of `ROOMS` or of a trusted module, with plain values.
-
-    Args:
-        node: ``_target_`` and arguments. Hydra's ``instantiate`` would make what stands below as well, and call any
-            function that a ``_target_`` names.
-        trust: Modules beside `ROOMS`.
-        **more: Further arguments.
-
-    Raises:
-        ValueError: The target is something else, or another stands below it.
-
-    Example:
-        >>> type(build({"_target_": "wavenets.models.MNet", "depth": 3}, num_classes=2))
-        <class 'wavenets.models.mnet.MNet'>
-        >>> build({"_target_": "subprocess.Popen", "args": "ls"})  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        ValueError: subprocess.Popen is not a class that a checkpoint may name; trust=subprocess allows its module, ...
-    """
-    arguments = {key: value for key, value in node.items() if key != "_target_"}
-    if below := [target for value in arguments.values() for target in targets(value)]:
-        raise ValueError(f"{below[0]} stands below {node['_target_']}, which takes plain values only")
-    return allowed_class(node.get("_target_"), (*ROOMS, *trust))(**arguments, **more)
-
-
-def allowed_class(target: Any, rooms: Sequence[str]) -> type:
-    """Gives a class by its name, if it belongs to one of some modules.
-
-    Raises:
-        ValueError: It is something else.
-    """
-    if isinstance(target, str) and any(target == room or target.startswith(f"{room}.") for room in rooms):
-        found = get_class(target)
-        # A module also names what it imports: experiments.data.cache.ProcessPoolExecutor is none of the data's.
-        if found.__module__.split(".")[0] == target.split(".")[0]:
-            return found
-    module = str(target).rpartition(".")[0]
-    raise ValueError(
-        f"{target} is not a class that a checkpoint may name; trust={module} allows its module, if you know who made "
-        "the file"
-    )
-
-
-def targets(node: Any) -> Iterator[Any]:
-    """Gives every ``_target_`` in a configuration, at any depth."""
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield node["_target_"]
-        for value in node.values():
-            yield from targets(value)
-    elif isinstance(node, Sequence) and not isinstance(node, str):
-        for value in node:
-            yield from targets(value)

@@ -23,13 +23,14 @@ from experiments.errors import one_line_errors
 from experiments.report import plots
 from experiments.report.results import draw, report
 from experiments.report.tables import show_results
-from experiments.run import TRAINING_ROOMS, Card, Results, Run, allowed_class, as_list, read_checkpoint, targets
+from experiments.run import Card, Results, Run, read_checkpoint
 from experiments.training.checkpointing import checkpoints
 from experiments.training.classifier import Classifier
 from experiments.training.epoch_log import EpochLog
 from experiments.training.loading import Batches
 from experiments.training.memory import checkpoint_activations
 from experiments.training.task import Task, headline
+from experiments.trust import TRAINING_ROOMS, allowed_class, as_list, targets
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from torch import nn
 
 from experiments import evaluate, predict, train
 from experiments.data import source
-from experiments.run import ROOMS, Card, Results, build, load_network
+from experiments.run import Card, Results, load_network
+from experiments.trust import ROOMS, build
 from tests.experiment_runs import run, run_on, tiny, write_set
 
 
@@ -68,6 +69,8 @@ def attacks(proof: Path) -> dict[str, tuple[tuple[str, ...], Any]]:
         ),
         "a module's beginning": (("model",), {"_target_": "wavenets.modelsx.Net"}),
         "no text": (("model",), {"_target_": 3}),
+        "an argument that it has not": (("model", "folder"), "/"),
+        "no mapping": (("model",), "rm -r /"),
         "nothing": (("model",), {"depth": 3}),
     }
 
@@ -77,7 +80,7 @@ def test_a_checkpoint_runs_nothing(attack: str, trained: Path, tmp_path: Path, m
     proof = tmp_path / "proof"
     keys, value = attacks(proof)[attack]
     file = crafted(trained, tmp_path / "crafted.ckpt", *keys, value=value)
-    message = "may name; trust=|plain values only"
+    message = r"may name; trust=|plain values only|no _target_|unexpected keyword argument 'folder'"
     for command, arguments in (predict, ["files=[x.wav]"]), (evaluate, []):
         monkeypatch.setattr(sys, "argv", ["command", f"ckpt={file}", *arguments])
         with pytest.raises(SystemExit, match=message):
