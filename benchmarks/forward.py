@@ -20,8 +20,8 @@ from rich.table import Table
 from torch import nn
 
 from benchmarks.timing import PRECISIONS, Step, make_step, peak_memory, ratio, seconds
-from experiments.memory import checkpoint_activations
-from experiments.results import write_json
+from experiments.run import write_json
+from experiments.training.memory import checkpoint_activations
 from wavenets import Grid
 from wavenets.models import MNet, ResNet, WaveletMNet, WaveletResNet
 from wavenets.nn import GroupConv1d, GroupConv2d, LiftingConv1d, LiftingConv2d

@@ -21,7 +21,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.timing import as_levels, duration
-from experiments.results import write_json
+from experiments.run import write_json
 from wavenets.models import MNet, Network, ResNet, WaveletMNet, WaveletResNet
 from wavenets.nn import (
     GroupConv1d,

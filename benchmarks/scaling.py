@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from benchmarks.timing import Step, make_step, seconds
-from experiments.results import write_json
+from experiments.run import write_json
 from wavenets import Grid
 from wavenets.nn import GroupConv1d, LiftingConv1d, PerScale, ScaleBatchNorm
 

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
-from experiments.checkpoint import load_network
-from experiments.measure import logits_and_labels
+from experiments.report.measure import logits_and_targets
+from experiments.run import load_network
 
 FACTORS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.71, 0.85, 1.0)
 CURVES = (  # folder, readout in the test, label, style
@@ -30,7 +30,7 @@ CURVES = (  # folder, readout in the test, label, style
 
 def accuracy(network: nn.Module, images: Dataset) -> float:
     """The share of images that are classified rightly."""
-    logits, labels = logits_and_labels(network, images, 250, "Testing")
+    logits, labels = logits_and_targets(network, images, 250, "Testing")
     return (logits.argmax(1) == labels).float().mean().item()
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     ax, strip = figure.subplots(1, 2, width_ratios=(3, 1))
     for folder, readout, label, style in CURVES:
         network, card = load_network(options.runs / folder / "checkpoints" / "best.ckpt")
-        dataset = instantiate(card["config"]["data"])
+        dataset = instantiate(card.config["data"])
         if readout:
             network.readout.mode = readout
         sets = [Subset(dataset.rescaled("test", factor), range(options.images)) for factor in FACTORS]

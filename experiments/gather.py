@@ -1,7 +1,6 @@
-"""Gather the results of many runs: `python -m experiments.gather FOLDER`."""
+"""Gathers the results of many runs: `python -m experiments.gather FOLDER`."""
 
 import argparse
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from experiments.errors import one_line_errors
-from experiments.results import write_json
-from experiments.tables import show
+from experiments.report.tables import show
+from experiments.run import Results, write_json
 
 # What may differ between the runs of one row of the table.
 VARIED = (
@@ -30,29 +29,29 @@ VARIED = (
 )
 
 
-def label(results: dict[str, Any]) -> str:
-    """Name what was run: the experiment, and what the command line changed in it."""
-    return " ".join([results["name"], *(o for o in results["overrides"] if not o.startswith(VARIED))])
+def label(results: Results) -> str:
+    """Names what was run: the experiment, and what the command line changed in it."""
+    return " ".join([results.name, *(o for o in results.overrides if not o.startswith(VARIED))])
 
 
 def gather(files: Sequence[Path]) -> list[dict[str, Any]]:
-    """Average runs over the folds, each fold over its seeds first; without folds, over the seeds.
+    """Averages runs over the folds, each fold over its seeds first; without folds, over the seeds.
 
     Args:
         files: results.json of the runs.
 
     Returns:
-        For each experiment its `name`, `folds`, `missing_folds`, `seeds` and `runs`; and for `test_accuracy`,
-        `val_accuracy` and each factor of `rescaled` the `mean` and the `std` over the folds (of the sample, n - 1;
-        None for one fold).
+        For each experiment its `name`, `monitor`, `folds`, `missing_folds`, `seeds` and `runs`; and for the metrics
+        that all runs have (`test_accuracy`, `val_accuracy`, …) and each factor of `rescaled` the `mean` and the `std`
+        over the folds (of the sample, n - 1; None for one fold).
 
     Raises:
         ValueError: two runs are of the same experiment, fold and seed.
     """
-    experiments: dict[str, dict[tuple[Any, Any], tuple[Path, dict[str, Any]]]] = defaultdict(dict)
+    experiments: dict[str, dict[tuple[Any, Any], tuple[Path, Results]]] = defaultdict(dict)
     for file in files:
-        results = json.loads(file.read_text())
-        runs, key = experiments[label(results)], (results["test_fold"], results["seed"])
+        results = Results.load(file)
+        runs, key = experiments[label(results)], (results.test_fold, results.seed)
         if key in runs:
             raise ValueError(
                 f"{runs[key][0]} and {file} are both {label(results)}, fold {key[0]}, seed {key[1]}; move one away"
@@ -61,25 +60,29 @@ def gather(files: Sequence[Path]) -> list[dict[str, Any]]:
     return [_average(name, [results for _, results in runs.values()]) for name, runs in sorted(experiments.items())]
 
 
-def _average(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
-    unit = "seed" if runs[0]["test_fold"] is None else "test_fold"
-    units = sorted({run[unit] for run in runs})
+def _average(name: str, runs: list[Results]) -> dict[str, Any]:
+    unit = "seed" if runs[0].test_fold is None else "test_fold"
+    units = sorted({getattr(run, unit) for run in runs})
 
     def over_units(values: list[float]) -> dict[str, float | None]:
         pairs = list(zip(runs, values, strict=True))
-        means = [np.mean([value for run, value in pairs if run[unit] == one]) for one in units]
+        means = [np.mean([value for run, value in pairs if getattr(run, unit) == one]) for one in units]
         return {"mean": float(np.mean(means)), "std": float(np.std(means, ddof=1)) if len(means) > 1 else None}
 
-    common = [factor for factor in runs[0]["rescaled"] if all(factor in run["rescaled"] for run in runs)]
+    def averaged(stage: str) -> dict[str, dict[str, float | None]]:
+        values = [getattr(run, stage) for run in runs]
+        return {key: over_units([v[key] for v in values]) for key in values[0] if all(key in v for v in values)}
+
     return {
         "name": name,
+        "monitor": runs[0].monitor,
         "folds": units if unit == "test_fold" else [],
-        "missing_folds": sorted(set(runs[0]["folds"]) - set(units)),
-        "seeds": sorted({run["seed"] for run in runs}),
+        "missing_folds": sorted(set(runs[0].folds) - set(units)),
+        "seeds": sorted({run.seed for run in runs}),
         "runs": len(runs),
-        "test_accuracy": over_units([run["test_accuracy"] for run in runs]),
-        "val_accuracy": over_units([run["val_accuracy"] for run in runs]),
-        "rescaled": {factor: over_units([run["rescaled"][factor] for run in runs]) for factor in common},
+        **{f"test_{metric}": value for metric, value in averaged("test").items()},
+        **{f"val_{metric}": value for metric, value in averaged("val").items()},
+        "rescaled": averaged("rescaled"),
     }
 
 
@@ -91,7 +94,7 @@ def _percent(value: dict[str, float | None] | None) -> str:
 
 
 def main() -> None:
-    """Run the command."""
+    """Runs the command."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.gather",
         description="Gather the results.json of all runs under the folders: mean ± standard deviation over the folds, "
@@ -106,14 +109,18 @@ def main() -> None:
         rows = gather(files)
         write_json(folders[0] / "gathered.json", {"experiments": rows})
     factors = sorted({factor for row in rows for factor in row["rescaled"]}, key=float)
+    names = list(dict.fromkeys(row["monitor"] for row in rows))
     table = [
         ["folds", *(str(len(row["folds"])) for row in rows)],
         ["seeds", *(str(len(row["seeds"])) for row in rows)],
-        ["test", *(_percent(row["test_accuracy"]) for row in rows)],
+        *([f"test {name.replace('_', ' ')}", *(_percent(row.get(f"test_{name}")) for row in rows)] for name in names),
         *([f"  rescaled ×{factor}", *(_percent(row["rescaled"].get(factor)) for row in rows)] for factor in factors),
-        ["validation", *(_percent(row["val_accuracy"]) for row in rows)],
+        *(
+            [f"validation {name.replace('_', ' ')}", *(_percent(row.get(f"val_{name}")) for row in rows)]
+            for name in names
+        ),
     ]
-    show("Accuracy (%), mean ± standard deviation over folds", ["", *(row["name"] for row in rows)], table)
+    show("In percent, mean ± standard deviation over folds", ["", *(row["name"] for row in rows)], table)
     for row in rows:
         if row["missing_folds"]:
             print(f"{row['name']}: folds {', '.join(map(str, row['missing_folds']))} are missing")

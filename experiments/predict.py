@@ -1,50 +1,56 @@
-"""Rank the classes of audio files: `python -m experiments.predict --help`."""
+"""Ranks the classes of audio files: `python -m experiments.predict --help`."""
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import hydra
 import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from experiments.checkpoint import find_checkpoint, load_network
 from experiments.data import AudioError, decode
 from experiments.errors import one_line_errors
-from experiments.tables import show
+from experiments.report.tables import show
+from experiments.run import Card, find_checkpoint, load_network
+from experiments.training.task import Task
+from experiments.trust import as_list, build
 
 
 @torch.inference_mode()
-def rank(network: nn.Module, card: dict[str, Any], file: str) -> list[tuple[str, float]]:
-    """Give the classes of an audio file and their probabilities, the likeliest first.
+def rank(network: nn.Module, card: Card, task: Task, file: str) -> list[tuple[str, float]]:
+    """Gives the classes of an audio file and their probabilities, the likeliest first.
 
     Args:
-        network: the network.
-        card: of its checkpoint.
-        file: audio file.
+        network: The network.
+        card: The card of its checkpoint.
+        task: What it was trained for.
+        file: Audio file.
 
     Raises:
-        OSError: the file cannot be read.
-        AudioError: it is not usable audio.
+        OSError: The file cannot be read.
+        AudioError: It is not usable audio.
     """
-    clip = torch.from_numpy(decode(file, card["sample_rate"], card["num_samples"]))
-    probabilities = network(clip[None, None]).softmax(1)[0].tolist()
-    return sorted(zip(card["classes"], probabilities, strict=True), key=lambda pair: -pair[1])
+    if card.sample_rate is None or card.num_samples is None:
+        raise ValueError("the network was not trained on sound")
+    clip = torch.from_numpy(decode(file, card.sample_rate, card.num_samples))
+    probabilities = task.probabilities(network(clip[None, None]))[0].tolist()
+    return sorted(zip(card.classes, probabilities, strict=True), key=lambda pair: -pair[1])
 
 
 @hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="predict")
 def main(cfg: DictConfig) -> None:
-    """Run the command. Every good file gets its table, also beside bad ones."""
+    """Runs the command. Every good file gets its table, also beside bad ones."""
     with one_line_errors():
-        network, card = load_network(find_checkpoint(cfg.ckpt))
-        if card["sample_rate"] is None:
+        trust = as_list(cfg.trust)
+        network, card = load_network(find_checkpoint(cfg.ckpt), trust)
+        task: Task = build(card.config["task"], trust, num_classes=len(card.classes))
+        if card.sample_rate is None:
             raise ValueError(f"ckpt={cfg.ckpt} was not trained on sound")
-        files = [cfg.files] if isinstance(cfg.files, str) else list(cfg.files)
+        files = as_list(cfg.files)
     failed = False
     for file in files:
         try:
-            ranking = rank(network, card, file)
+            ranking = rank(network, card, task, file)
         except FileNotFoundError:
             print(f"error: {file} not found", file=sys.stderr)
         except AudioError as error:

@@ -1,128 +1,193 @@
-"""Train a network, test it once, and leave everything in the run's folder: `python -m experiments.train --help`."""
+"""Trains a network, tests it once, and leaves everything in the run's folder: `python -m experiments.train --help`."""
 
 import logging
+import re
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import hydra
 import lightning as L
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from experiments import plots
-from experiments.checkpoint import load_network
-from experiments.classifier import Classifier
-from experiments.epoch_log import EpochLog
+from experiments.data.source import Extras, Source, checked
 from experiments.errors import one_line_errors
-from experiments.loading import Batches
-from experiments.memory import checkpoint_activations
-from experiments.results import report, write_json
-from experiments.tables import show_results
+from experiments.report import plots
+from experiments.report.results import draw, report
+from experiments.report.tables import show_results
+from experiments.run import Card, Results, Run, read_checkpoint
+from experiments.training.checkpointing import checkpoints
+from experiments.training.classifier import Classifier
+from experiments.training.epoch_log import EpochLog
+from experiments.training.loading import Batches
+from experiments.training.memory import checkpoint_activations
+from experiments.training.task import Task, headline
+from experiments.trust import TRAINING_ROOMS, allowed_class, as_list, targets
 
 log = logging.getLogger(__name__)
 
 
-def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
-    """Train and test a network, or go on with it if the folder holds checkpoints.
+def train(cfg: DictConfig, folder: Path) -> Results | None:
+    """Trains and tests a network, or goes on with it if the folder holds checkpoints.
 
     Args:
-        cfg: the composed configuration, see conf/train.yaml.
-        folder: the run's folder.
+        cfg: The composed configuration, see conf/train.yaml.
+        folder: The run's folder.
 
     Returns:
-        The contents of results.json; empty on all processes but the first.
+        The contents of results.json; None on all processes but the first.
     """
-    for noise in ".*does not have many workers.*", ".*exists and is not empty.*", ".*LeafSpec.*":
+    for noise in (
+        ".*does not have many workers.*",
+        ".*exists and is not empty.*",
+        ".*LeafSpec.*",
+        "No positive samples.*",
+    ):
         warnings.filterwarnings("ignore", noise)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
 
     L.seed_everything(cfg.seed, verbose=False)
-    dataset = instantiate(cfg.data)
-    for factor in cfg.rescale:
-        dataset.check_factor(factor)
-    network: nn.Module = instantiate(cfg.model, num_classes=len(dataset.classes))
+    run, source = Run(folder), checked(instantiate(cfg.data))
+    factors = Extras.of(source).test_factors if cfg.rescale is None else cfg.rescale
+    for factor in factors:
+        source.check_factor(factor)
+    network: nn.Module = instantiate(cfg.model, num_classes=len(source.classes))
     if cfg.checkpointing:
         checkpoint_activations(network)
     if cfg.compile:
         network.compile(mode=cfg.compile)  # in place, so that the weights keep their names
-    card = {
-        "config": OmegaConf.to_container(cfg, resolve=True),
-        "classes": list(dataset.classes),
-        "sample_rate": getattr(dataset, "sample_rate", None),
-        "num_samples": getattr(dataset, "num_samples", None),
-    }
-    optimizer, scheduler = instantiate(cfg.optimizer), instantiate(cfg.scheduler)
-    module = Classifier(network, len(dataset.classes), optimizer, scheduler, cfg.wavelet_loss, cfg.seed, card)
-    batches = Batches(dataset, cfg.batch_size, cfg.num_workers, cfg.seed)
-
-    epochs = EpochLog(folder / "metrics.csv")
-    keep: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
-    best = ModelCheckpoint(filename="best", monitor="val_accuracy", mode="max", **keep)
-    last = ModelCheckpoint(filename="last", **keep)
-    trainer: L.Trainer = instantiate(cfg.trainer, _partial_=True)(
-        callbacks=[epochs, best, last],
-        logger=False,
-        enable_model_summary=False,
-        enable_progress_bar=sys.stdout.isatty(),
-        default_root_dir=folder,
-    )
-    checkpoint = folder / "checkpoints" / "last.ckpt"
+    task: Task = instantiate(cfg.task, num_classes=len(source.classes))
+    trainer, epochs = make_trainer(cfg, run, task)
     if trainer.is_global_zero:
-        OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+        OmegaConf.save(cfg, run.config, resolve=True)
         parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
         device = trainer.strategy.root_device
         log.info("%s: %s parameters, on %s, in %s", cfg.name, f"{parameters:,}", device, folder)
-    trainer.fit(module, batches, ckpt_path=checkpoint if checkpoint.exists() else None)
+    module = Classifier(
+        network,
+        task,
+        instantiate(cfg.optimizer),
+        instantiate(cfg.scheduler),
+        cfg.wavelet_loss,
+        cfg.seed,
+        card(cfg, source),
+    )
+    batches = Batches(source, cfg.batch_size, cfg.num_workers, cfg.seed)
+    trainer.fit(module, batches, ckpt_path=run.last if run.last.exists() else None)
     if not trainer.is_global_zero:
-        return {}
+        return None
+    return test(cfg, run, task, source, factors, epochs.rows, trainer.strategy.root_device)
 
-    # The test fold is opened here, once. One process tests, so that each clip counts once on several devices too.
+
+def card(cfg: DictConfig, source: Source) -> Card:
+    """Gives what the checkpoints of a run say of their network."""
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    extras = Extras.of(source)
+    return Card(config, list(source.classes), extras.sample_rate, extras.num_samples)
+
+
+def make_trainer(cfg: DictConfig, run: Run, task: Task) -> tuple[L.Trainer, EpochLog]:
+    """Makes the trainer, with the callbacks and loggers of the configuration beside those that a run needs.
+
+    Args:
+        cfg: The composed configuration.
+        run: The run, for its folder.
+        task: Says which epoch is the best.
+
+    Returns:
+        The trainer, and the log of its epochs.
+    """
+    make = instantiate(cfg.trainer, _partial_=True)
+    asked: dict[str, Any] = make.keywords
+    ours: dict[str, Any] = {
+        "enable_model_summary": False,
+        "enable_progress_bar": sys.stdout.isatty(),
+        "default_root_dir": run.folder,
+    }
+    epochs = EpochLog(run.metrics, headline(task.monitor, [str(name) for name in task.metrics()]))
+    callbacks = [*(instantiate(node) for node in (cfg.callbacks or {}).values()), *as_list(asked.get("callbacks"))]
+    loggers = [instantiate(node, save_dir=str(run.folder / "logs")) for node in (cfg.logger or {}).values()]
+    # true is Lightning's own choice of a logger, which it makes only if no other is given.
+    others = as_list(asked.get("logger") or None)
+    logger = (loggers or True) if others == [True] else [*loggers, *others]
+    on_gpu = torch.cuda.is_available() and asked.get("accelerator") != "cpu"
+    trainer: L.Trainer = make(
+        **{key: value for key, value in ours.items() if key not in asked},
+        callbacks=[epochs, *callbacks, *checkpoints(run, task)],
+        logger=logger or False,
+        sync_batchnorm=bool(asked.get("sync_batchnorm")) and on_gpu,  # torch has it for GPUs only
+    )
+    return trainer, epochs
+
+
+def test(
+    cfg: DictConfig,
+    run: Run,
+    task: Task,
+    source: Source,
+    factors: Any,
+    rows: list[dict[str, float]],
+    device: torch.device,
+) -> Results:
+    """Tests the best network, and writes the results and the pictures.
+
+    The test examples are opened here, once. One process tests, so that each counts once on several devices too.
+    """
     start = time.monotonic()
-    network, card = load_network(folder / "checkpoints" / "best.ckpt")
-    network.to(trainer.strategy.root_device)
-    results = report(network, card, dataset, cfg.rescale, folder)
-    results["overrides"] = list(cfg.overrides)
-    results["epochs"] = len(epochs.rows)
-    results["seconds"] = round(sum(row["seconds"] for row in epochs.rows) + time.monotonic() - start, 1)
-    write_json(folder / "results.json", results)
-    plots.curves(folder / "curves.png", epochs.rows, card["epoch"])
-    if card["sample_rate"]:
-        plots.kernels(folder / "kernels.png", network, card["sample_rate"])
+    weights, best = read_checkpoint(run.best)
+    network: nn.Module = instantiate(cfg.model, num_classes=len(best.classes))
+    network.load_state_dict(weights)
+    results = report(network.to(device).eval(), best, task, source, factors)
+    results = replace(
+        results,
+        overrides=list(cfg.overrides),
+        epochs=len(rows),
+        seconds=round(sum(row["seconds"] for row in rows) + time.monotonic() - start, 1),
+    )
+    results.save(run.results)
+    draw(results, source.quantity, run.folder)
+    plots.curves(run.picture("curves"), rows, best.epoch, results.monitor)
+    if best.sample_rate:
+        plots.kernels(run.picture("kernels"), network, best.sample_rate)
     return results
 
 
 def resumed(cfg: DictConfig, overrides: list[str]) -> DictConfig:
-    """Give the configuration of the run to go on with; of the new command line only `trainer.…` counts.
+    """Gives the configuration of the run to go on with; of the new command line only ``trainer.…`` counts.
 
     Raises:
-        FileNotFoundError: there is no run in the folder.
-        ValueError: the command line asks for something that the run did not start with.
+        FileNotFoundError: There is no run in the folder.
+        ValueError: The command line asks for something that the run did not start with, or the folder's config.yaml
+            names a class of a module that is not trusted.
     """
-    file = Path(cfg.resume) / "config.yaml"
-    if not (Path(cfg.resume) / "checkpoints" / "last.ckpt").is_file():
+    run = Run(Path(cfg.resume))
+    if not run.last.is_file():
         raise FileNotFoundError(f"{cfg.resume} holds no run with checkpoints/last.ckpt to resume; start it anew")
-    saved = OmegaConf.load(file)
+    saved = OmegaConf.load(run.config)
     assert isinstance(saved, DictConfig)
+    for target in targets(OmegaConf.to_container(saved)):
+        allowed_class(target, (*TRAINING_ROOMS, *as_list(cfg.trust)))
     for override in overrides:
         key = override.split("=")[0]
         if key.startswith("trainer."):
             OmegaConf.update(saved, key, OmegaConf.select(cfg, key))
             saved.overrides = [o for o in saved.overrides if o.split("=")[0] != key] + [override]
-        elif not key.startswith(("resume", "hydra.")) and override not in saved.overrides:
+        elif not key.startswith(("resume", "trust", "hydra.")) and override not in saved.overrides:
             raise ValueError(f"{override} is not what {cfg.resume} was started with; resume can change only trainer.…")
     return saved
 
 
 @hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="train")
-def main(cfg: DictConfig) -> None:
-    """Run the command."""
+def command(cfg: DictConfig) -> float | None:
+    """Runs the command with a configuration."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     overrides = list(HydraConfig.get().overrides.task)
     with one_line_errors():
@@ -130,12 +195,22 @@ def main(cfg: DictConfig) -> None:
             raise ValueError("-m needs trainer.devices=1; on several devices, start one run after the other")
         if not OmegaConf.is_missing(cfg, "resume"):
             cfg = resumed(cfg, overrides)
-        elif (folder / "checkpoints" / "last.ckpt").exists():
+        elif Run(folder).last.exists():
             raise ValueError(f"{folder} holds a run already; choose another folder, or resume={folder}")
         else:
             cfg.overrides = overrides
-        if results := train(cfg, folder):
-            show_results(results, folder)
+        results = train(cfg, folder)
+        if results is None:
+            return None
+        show_results(results, folder)
+    return results.val.get(cfg.task.monitor.removeprefix("val_"))
+
+
+def main(cfg: DictConfig | None = None) -> Any:
+    """Runs the command; a sweeper such as Optuna's is given the monitored validation metric of the best epoch."""
+    # Hydra takes null for a value, but not for a group; there an empty list says the same.
+    sys.argv = [re.sub(r"^(experiment|scheduler|callbacks|logger)=null$", r"\1=[]", arg) for arg in sys.argv]
+    return command(cfg)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,22 @@ def tiny(root: Path) -> list[str]:
 
 
 def run(folder: Path, *overrides: str) -> dict[str, Any]:
-    """Train in a folder; give the results."""
+    """Train in a folder; give the contents of results.json."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # faster for nets this small
-    return train(composed(*overrides), folder)
+    results = train(composed(*overrides), folder)
+    assert results is not None
+    return results.to_dict()
+
+
+def run_on(source: type, folder: Path, *overrides: str) -> dict[str, Any]:
+    """Train a small network on a dataset of one's own."""
+    target = f"{source.__module__}.{source.__qualname__}"
+    cfg = composed("model=m3", "trainer=cpu", "trainer.max_epochs=1", "batch_size=8", *overrides)
+    with open_dict(cfg):
+        cfg.data = {"_target_": target}
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    results = train(cfg, folder)
+    assert results is not None
+    return results.to_dict()

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from experiments.data.images import DigitsScale, MNISTScale, read_idx, rescale, shrink
+from experiments.data.digits import DigitsScale, MNISTScale
+from experiments.data.idx import read_idx
+from experiments.data.images import rescale, shrink
 
 
 def write_idx(file: Path, array: np.ndarray) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
+from omegaconf import OmegaConf
 
 from tests.experiment_runs import CONF, composed, run, write_set
 
@@ -17,7 +18,7 @@ MODELS = sorted(file.stem for file in (CONF / "model").glob("*.yaml"))
 def test_every_experiment_trains_and_tests(name: str, tmp_path: Path) -> None:
     cfg = composed(f"experiment={name}")
     audio = [f"data.cache_dir={tmp_path}/cache", "data.num_workers=1", "data.sample_rate=8000", "data.duration=0.52"]
-    if "images" in cfg.data._target_:
+    if "digits" in cfg.data._target_:
         data = ["data=digits_scale"]  # MNIST's keys, without its files
     elif "Synthetic" in cfg.data._target_:
         data = [*audio, f"data.root={tmp_path}", "data.clips_per_fold=10"]
@@ -53,6 +54,32 @@ def test_twins_differ_in_model_and_rate_only() -> None:
         for cfg in ours, twin:
             cfg.model, cfg.optimizer.lr, cfg.name = None, None, None
         assert ours == twin
+
+
+def test_the_data_choose_the_task_and_the_command_line_another(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "tags.yaml").write_text(
+        "defaults: [{override /task@_global_.task: multi_label}]\n_target_: mine.Tags\n"
+    )
+    mine = "data=tags", f"hydra.searchpath=[file://{tmp_path}]"
+    assert composed(*mine).task.monitor == "val_auroc"
+    assert composed(*mine, "task=multi_class").task.monitor == "val_accuracy"
+    assert composed().task.monitor == "val_accuracy"
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (CONF / "data").glob("*.yaml")))
+def test_data_without_an_experiment_bring_the_factors_to_test_on(name: str) -> None:
+    cfg = composed("experiment=[]", f"data={name}")
+    source = get_class(cfg.data._target_)
+    assert cfg.rescale is None
+    for factor in source.test_factors:
+        source.check_factor(source, factor)
+
+
+@pytest.mark.parametrize("group", ["optimizer", "scheduler", "task", "callbacks", "logger"])
+def test_every_option_composes(group: str) -> None:
+    for file in (CONF / group).glob("*.yaml"):
+        assert OmegaConf.to_container(composed(f"{group}={file.stem}")[group], resolve=True)
 
 
 @pytest.mark.parametrize("trainer", sorted(file.stem for file in (CONF / "trainer").glob("*.yaml")))

@@ -16,6 +16,7 @@ def write_run(folder: Path, fold: int, seed: int = 0, accuracy: float = 0.5, **c
     results = {
         **{"name": "net", "overrides": [f"data.test_fold={fold}", f"seed={seed}"], "seed": seed, "test_fold": fold},
         **{"folds": [1, 2, 3, 4, 5], "test_accuracy": accuracy, "val_accuracy": accuracy / 2},
+        **{"monitor": "accuracy", "classes": ["a", "b"], "test_clips": 4},
         **{"rescaled": {"0.5": accuracy / 3, "2": accuracy / 4}, **changes},
     }
     (folder / "results.json").write_text(json.dumps(results))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from experiments.loading import Batches
+from experiments.training.loading import Batches
 
 
 class Noise(Dataset[tuple[Tensor, int]]):

@@ -8,23 +8,27 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from omegaconf import OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf, read_write
 from torch import nn
+from torch.optim.lr_scheduler import OneCycleLR
 
 from experiments import train
-from experiments.checkpoint import load_network
 from experiments.data import UrbanSound8K
-from experiments.memory import checkpoint_activations
+from experiments.run import load_network
+from experiments.training.memory import checkpoint_activations
 from tests.experiment_runs import composed, run, tiny, write_set
 
 # Runs the command, and kills it within its third epoch.
 KILLED = """
 import os, signal, torch
-from experiments import epoch_log, train
+from experiments import train
+from experiments.training import epoch_log
 
 def die(self, trainer, module, batch, index):
     if trainer.current_epoch == 2 and index == 1:
@@ -84,7 +88,7 @@ def test_a_run_s_folder(unbroken: Path, root: Path) -> None:
     assert results["val_accuracy"] == metrics["val_accuracy"].max()
     network, card = load_network(unbroken / "checkpoints" / "best.ckpt")
     assert results["parameters"] == sum(p.numel() for p in network.parameters())
-    assert card["classes"] == results["classes"] == ["class0", "class1", "class2"]
+    assert card.classes == results["classes"] == ["class0", "class1", "class2"]
 
 
 def test_the_test_fold_is_what_the_best_network_is_tested_on(unbroken: Path, root: Path) -> None:
@@ -108,6 +112,62 @@ def test_a_killed_run_resumes_to_the_same_result(
     assert len(pd.read_csv(tmp_path / "metrics.csv")) == 2
     command(monkeypatch, f"resume={tmp_path}")
     assert_same_run(unbroken, tmp_path)
+
+
+class Die(L.Callback):
+    """Ends a run within its second epoch."""
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, index: int) -> None:
+        if trainer.current_epoch == 1 and index == 2:
+            raise RuntimeError("killed")
+
+
+@pytest.mark.parametrize("scheduler", ["cosine", "one_cycle"])
+def test_the_other_schedulers_resume_to_the_same_result(scheduler: str, root: Path, tmp_path: Path) -> None:
+    arguments = [argument for argument in tiny(root) if not argument.startswith("scheduler.")]
+    arguments += [f"scheduler={scheduler}", "num_workers=1", "trainer.max_epochs=3", "optimizer.lr=0.01", "rescale=[]"]
+    run(tmp_path / "unbroken", *arguments)
+    with pytest.raises(RuntimeError, match="killed"):
+        run(tmp_path / "killed", *arguments, f"+trainer.callbacks=[{{_target_:{__name__}.Die}}]")
+    run(tmp_path / "killed", *arguments)
+    assert_same_run(tmp_path / "unbroken", tmp_path / "killed")
+    rates = pd.read_csv(tmp_path / "killed" / "metrics.csv")["lr"]
+    if scheduler == "cosine":
+        np.testing.assert_allclose(rates, 0.005 * (1 + np.cos(np.pi * np.arange(3) / 3)), rtol=1e-9)
+    else:  # three batches an epoch; all steps are taken
+        reference = OneCycleLR(torch.optim.Adam([torch.zeros(1)]), max_lr=0.01, total_steps=9)
+        expected = []
+        for _ in range(9):
+            reference.optimizer.step()
+            reference.step()
+            expected.append(reference.get_last_lr()[0])
+        np.testing.assert_allclose(rates, expected[2::3], rtol=1e-9)
+
+
+def test_without_a_scheduler_the_rate_stays(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = [argument for argument in tiny(root) if not argument.startswith("scheduler.")]
+    command(monkeypatch, *arguments, "scheduler=null", "experiment=null", "rescale=[]", f"folder={tmp_path}")
+    assert set(pd.read_csv(tmp_path / "metrics.csv")["lr"]) == {0.001}
+
+
+def test_callbacks_and_loggers_of_the_configuration_are_called(root: Path, tmp_path: Path) -> None:
+    callbacks = "callbacks=[early_stopping,lr_monitor]", "callbacks.early_stopping.patience=1"
+    logger = "logger=csv", "+trainer.log_every_n_steps=1"
+    still = "optimizer.lr=0", "trainer.max_epochs=9", "rescale=[]"
+    results = run(tmp_path, *tiny(root), *callbacks, *logger, *still)
+    assert results["epochs"] == 2  # the first is the best
+    logged = pd.read_csv(tmp_path / "logs" / "csv" / "version_0" / "metrics.csv")
+    assert {"lr-Adam", "val_accuracy", "train_loss"} <= set(logged)
+    assert logged["val_accuracy"].dropna().iloc[-1] == results["val_accuracy"]
+
+
+def test_a_sweeper_is_given_the_monitored_metric(root: Path, tmp_path: Path) -> None:
+    cfg = composed(*tiny(root), "trainer.max_epochs=1", "rescale=[]")
+    with read_write(HydraConfig.get()):
+        HydraConfig.get().runtime.output_dir = str(tmp_path)
+    results = train.main(cfg)
+    assert isinstance(results, float)
+    assert results == json.loads((tmp_path / "results.json").read_text())["val_accuracy"]
 
 
 def test_resuming_with_loading_processes(unbroken: Path, root: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,9 @@ from torch.utils.data import Dataset
 
 from experiments.data.cache import build_cache
 from experiments.data.playback import Played
+from experiments.data.source import Stage
 
 log = logging.getLogger(__name__)
-
-Stage = Literal["train", "val", "test"]
 
 
 class Metadata(NamedTuple):
@@ -31,7 +30,7 @@ class Metadata(NamedTuple):
 
 
 def read_csv(csv: Path, columns: Sequence[str], home: str) -> pd.DataFrame:
-    """Read the CSV of a set.
+    """Reads the CSV of a set.
 
     Args:
         csv: the file.
@@ -62,7 +61,7 @@ def read_csv(csv: Path, columns: Sequence[str], home: str) -> pd.DataFrame:
 
 
 def split_folds(folds: Iterable[int], test_fold: int, val_fold: int | None = None) -> dict[Stage, list[int]]:
-    """Share out the folds of a set: one to test on, another to validate on, the rest to train on.
+    """Shares out the folds of a set: one to test on, another to validate on, the rest to train on.
 
     Args:
         folds: the folds of the set; repetitions do not matter.
@@ -140,11 +139,16 @@ class AudioFolds:
         classes: class names; the index is the label.
         folds: the folds of "train", "val" and "test".
         num_samples: length of a clip, in samples.
+        quantity: what `rescaled` changes.
+        test_factors: playback speeds to test at.
 
     Raises:
         FileNotFoundError: `root` does not hold the set, or a file of its metadata is missing.
         ValueError: the metadata are broken, or an argument is out of range.
     """
+
+    quantity = "playback speed"
+    test_factors = 0.5, 0.71, 1, 1.41, 2
 
     def __init__(
         self,
@@ -170,11 +174,11 @@ class AudioFolds:
         self._table = self._existing(table)
 
     def read(self, root: Path) -> Metadata:
-        """Read the set's metadata; every set has its own way."""
+        """Reads the set's metadata; every set has its own way."""
         raise NotImplementedError
 
     def split(self, stage: Stage) -> Clips:
-        """Give the clips of a stage, decoding the set first if the cache does not hold it.
+        """Gives the clips of a stage, decoding the set first if the cache does not hold it.
 
         Raises:
             AudioError: a file is bad, and on_bad_file is "raise".
@@ -187,7 +191,7 @@ class AudioFolds:
         return Clips(file, self.num_samples, rows, table["label"].to_numpy()[rows])
 
     def rescaled(self, stage: Stage, factor: float) -> Played:
-        """Give the clips of a stage at another playback speed; 2 is twice as fast.
+        """Gives the clips of a stage at another playback speed; 2 is twice as fast.
 
         Raises:
             ValueError: the factor is not from 1/4 to 4.
@@ -196,12 +200,12 @@ class AudioFolds:
         return Played(self.split(stage), factor)
 
     def check_factor(self, factor: float) -> None:
-        """Raise ValueError unless a playback speed is from 1/4 to 4."""
+        """Raises ValueError unless a playback speed is from 1/4 to 4."""
         if not 0.25 <= factor <= 4:
             raise ValueError(f"rescale={factor:g} is out of range; choose speeds from 0.25 (slow) to 4 (fast)")
 
     def files(self, stage: Stage) -> list[Path]:
-        """Give the files of a stage, in the order of the items of `split`."""
+        """Gives the files of a stage, in the order of the items of `split`."""
         table = self._decoded[1]
         return list(table["path"][table["fold"].isin(self.folds[stage])])
 

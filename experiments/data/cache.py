@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 def build_cache(
     paths: Sequence[Path], sample_rate: int, num_samples: int, cache_dir: Path, skip_bad: bool, num_workers: int
 ) -> tuple[Path, dict[int, str]]:
-    """Decode audio files into a cache, or find them there.
+    """Decodes audio files into a cache, or find them there.
 
     Args:
         paths: audio files.
@@ -63,7 +63,7 @@ def build_cache(
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Hold a lock file: a second process waits here. The system frees it when the process ends, however it ends."""
+    """Holds a lock file: a second process waits here. The system frees it when the process ends, however it ends."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -75,7 +75,7 @@ def lock(path: Path) -> Iterator[None]:
 
 @contextmanager
 def progress(label: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:
-    """Show a progress bar with clips per second; the function that it gives counts one more clip."""
+    """Shows a progress bar with clips per second; the function that it gives counts one more clip."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(label, total=total, completed=done)
@@ -119,7 +119,7 @@ def _fill(
 
 
 def _resume(folder: Path, row_bytes: int) -> int:
-    """Cut what a killed run left back to its good clips and return their number.
+    """Cuts what a killed run left back to its good clips and return their number.
 
     The checksums make the order in which the system wrote rows and marks to the disk irrelevant.
     """
@@ -144,7 +144,7 @@ def _resume(folder: Path, row_bytes: int) -> int:
 
 
 def _bad(folder: Path, paths: Sequence[Path], skip_bad: bool) -> dict[int, str]:
-    """Give the clips that are marked as bad, or raise the first of them."""
+    """Gives the clips that are marked as bad, or raise the first of them."""
     marks = map(json.loads, (folder / "marks.jsonl").read_text().splitlines())
     bad = {clip: mark for clip, mark in enumerate(marks) if isinstance(mark, str)}
     for clip, problem in bad.items():
@@ -163,7 +163,7 @@ def _decode(path: Path, sample_rate: int, num_samples: int) -> bytes | str:
 
 @contextmanager
 def _workers(number: int) -> Iterator[Callable[..., Iterable[bytes | str]]]:
-    """Give a `map` that works in `number` processes."""
+    """Gives a `map` that works in `number` processes."""
     if number == 1:
         yield map
         return

@@ -20,7 +20,7 @@ class AudioError(ValueError):
 
 
 def fit(x: np.ndarray, num_samples: int) -> np.ndarray:
-    """Crop or zero-pad a signal around its centre.
+    """Crops or zero-pad a signal around its centre.
 
     Args:
         x: signal, shape (T,).
@@ -40,7 +40,7 @@ def fit(x: np.ndarray, num_samples: int) -> np.ndarray:
 
 
 def decode(path: Path | str, sample_rate: int, num_samples: int) -> np.ndarray:
-    """Read an audio file (wav, flac, ogg, mp3, ...) as a mono clip of fixed rate and length.
+    """Reads an audio file (wav, flac, ogg, mp3, ...) as a mono clip of fixed rate and length.
 
     Channels are averaged, the rate is changed by `librosa.resample` (`soxr_hq`), and the clip is centre-cropped or
     zero-padded.

@@ -26,7 +26,7 @@ class ESC50(AudioFolds):
         super().__init__(root, **options)
 
     def read(self, root: Path) -> Metadata:
-        """Read meta/esc50.csv."""
+        """Reads meta/esc50.csv."""
         columns = ["filename", "fold", "target", "category"] + ["esc10"] * (self.subset == "esc10")
         table = read_csv(root / "meta" / "esc50.csv", columns, HOME)
         if self.subset == "esc10":

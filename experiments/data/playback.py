@@ -11,7 +11,7 @@ from experiments.data.decode import fit
 
 
 def play(clip: Tensor, factor: float) -> Tensor:
-    """Play a clip faster or slower, as a turntable does, and cut or zero-pad it around its centre to its old length.
+    """Plays a clip faster or slower, as a turntable does, and cut or zero-pad it around its centre to its old length.
 
     Args:
         clip: waveform (1, T).

@@ -46,7 +46,7 @@ class Synthetic(UrbanSound8K):
 
 
 def render(folder: Path, clips_per_fold: int, seed: int) -> None:
-    """Write the set to `folder`, unless it is there. The folder appears when all of it is written."""
+    """Writes the set to `folder`, unless it is there. The folder appears when all of it is written."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with lock(folder.with_suffix(".lock")):
         if folder.exists():
@@ -71,7 +71,7 @@ def render(folder: Path, clips_per_fold: int, seed: int) -> None:
 
 
 def render_clip(path: Path, family: Family, rng: np.random.Generator) -> float:
-    """Write one clip of a family as a file of random rate, depth and channels; return its length in seconds."""
+    """Writes one clip of a family as a file of random rate, depth and channels; return its length in seconds."""
     rate, subtype, channels = int(rng.choice(RATES)), str(rng.choice(SUBTYPES)), int(rng.integers(1, 3))
     scale = MAX_SCALE ** rng.uniform(-1, 1)
     time = np.arange(int(rng.uniform(0.7, 1.3) * rate)) / rate

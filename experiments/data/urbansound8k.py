@@ -12,7 +12,7 @@ class UrbanSound8K(AudioFolds):
     """
 
     def read(self, root: Path) -> Metadata:
-        """Read metadata/UrbanSound8K.csv."""
+        """Reads metadata/UrbanSound8K.csv."""
         table = read_csv(
             root / "metadata" / "UrbanSound8K.csv",
             columns=("slice_file_name", "fold", "classID", "class"),

@@ -23,41 +23,53 @@ def _axes(ax: Axes, title: str, x: str, y: str) -> None:
     ax.set_axisbelow(True)
 
 
-def curves(file: Path, rows: Sequence[Mapping[str, float]], best_epoch: int) -> None:
-    """Draw loss, accuracy and learning rate over the epochs.
+def _title(metric: str) -> str:
+    return "AUROC" if metric == "auroc" else metric.replace("_", " ").capitalize()
+
+
+def _scale(ax: Axes, metric: str) -> None:
+    ax.set_ylim(0, 1.02)
+    if metric == "accuracy":
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+def curves(file: Path, rows: Sequence[Mapping[str, float]], best_epoch: int, metric: str) -> None:
+    """Draws loss, metric and learning rate over the epochs.
 
     Args:
         file: PNG to write.
         rows: the metrics of each epoch, as `EpochLog` keeps them.
         best_epoch: the epoch that was tested.
+        metric: name of the metric, such as ``"accuracy"``.
     """
     epochs = [row["epoch"] for row in rows]
     marker = "." if len(rows) < 40 else ""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
-    loss, accuracy, rate = figure.subplots(1, 3)
-    for ax, name in (loss, "loss"), (accuracy, "accuracy"):
-        ax.plot(epochs, [row[f"train_{name}"] for row in rows], color=BLUE, marker=marker, label="training")
-        ax.plot(epochs, [row[f"val_{name}"] for row in rows], color=ORANGE, marker=marker, label="validation")
+    loss, middle, rate = figure.subplots(1, 3)
+    for ax, name in (loss, "loss"), (middle, metric):
+        ax.plot(epochs, [row.get(f"train_{name}", np.nan) for row in rows], color=BLUE, marker=marker, label="training")
+        ax.plot(
+            epochs, [row.get(f"val_{name}", np.nan) for row in rows], color=ORANGE, marker=marker, label="validation"
+        )
     rate.step(epochs, [row["lr"] for row in rows], color=BLUE, where="mid")
     rate.set_yscale("log")
     rate.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     rate.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     rate.yaxis.set_minor_locator(NullLocator())
     _axes(loss, "Loss", "epoch", "cross-entropy (nats)")
-    _axes(accuracy, "Accuracy", "epoch", "accuracy")
+    _axes(middle, _title(metric), "epoch", metric.replace("_", " "))
     _axes(rate, "Learning rate", "epoch", "learning rate")
     loss.set_ylim(bottom=0)
-    accuracy.set_ylim(0, 1.02)
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1))
-    for ax in loss, accuracy, rate:
+    _scale(middle, metric)
+    for ax in loss, middle, rate:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.axvline(best_epoch, color=GREY, linestyle=":", label=f"best epoch, {best_epoch}")
-    accuracy.legend(loc="lower right")
+    middle.legend(loc="lower right")
     figure.savefig(file, dpi=DPI)
 
 
 def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
-    """Draw a confusion matrix; the colour is the share of the true class.
+    """Draws a confusion matrix; the colour is the share of the true class.
 
     Args:
         file: PNG to write.
@@ -87,32 +99,52 @@ def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str
     figure.savefig(file, dpi=DPI)
 
 
-def rescaled(file: Path, accuracies: Mapping[float, float], num_classes: int, quantity: str) -> None:
-    """Draw accuracy against the factor by which inputs are rescaled.
+def by_class(file: Path, values: Sequence[float | None], classes: Sequence[str]) -> None:
+    """Draws the average precision of each class, the best first.
 
     Args:
         file: PNG to write.
-        accuracies: factor → accuracy.
-        num_classes: number of classes, for the line of chance.
+        values: average precision of each class; None is left out.
+        classes: class names.
+    """
+    pairs = [(value, name) for value, name in zip(values, classes, strict=True) if value is not None]
+    pairs.sort(key=lambda pair: pair[0])
+    figure = Figure(figsize=(6, 1.5 + 0.2 * len(pairs)), layout="constrained")
+    ax = figure.subplots()
+    _axes(ax, "Test examples: average precision by class", "average precision", "")
+    ax.barh([name.replace("_", " ") for _, name in pairs], [value for value, _ in pairs], color=BLUE)
+    ax.set_xlim(0, 1.02)
+    ax.margins(y=0.01)
+    figure.savefig(file, dpi=DPI)
+
+
+def rescaled(file: Path, values: Mapping[float, float], metric: str, chance: float | None, quantity: str) -> None:
+    """Draws a metric against the factor by which inputs are rescaled.
+
+    Args:
+        file: PNG to write.
+        values: factor → metric.
+        metric: its name, such as ``"accuracy"``.
+        chance: what guessing would come to; None draws no line.
         quantity: what the factor changes, for the title and the axis.
     """
-    factors = sorted(accuracies)
+    factors = sorted(values)
     figure = Figure(figsize=(6, 4), layout="constrained")
     ax = figure.subplots()
-    _axes(ax, f"Accuracy against {quantity}", quantity, "test accuracy")
-    ax.plot(factors, [accuracies[factor] for factor in factors], color=BLUE, marker="o")
-    ax.axhline(1 / num_classes, color=GREY, linestyle=":")
-    ax.annotate("chance", (factors[0], 1 / num_classes), (0, 4), textcoords="offset points", color=GREY)
+    _axes(ax, f"{_title(metric)} against {quantity}", quantity, f"test {metric.replace('_', ' ')}")
+    ax.plot(factors, [values[factor] for factor in factors], color=BLUE, marker="o")
+    if chance is not None:
+        ax.axhline(chance, color=GREY, linestyle=":")
+        ax.annotate("chance", (factors[0], chance), (0, 4), textcoords="offset points", color=GREY)
     ax.set_xscale("log", base=2)
     ax.set_xticks(factors, [f"×{factor:g}" for factor in factors])
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_ylim(0, 1.02)
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    _scale(ax, metric)
     figure.savefig(file, dpi=DPI)
 
 
 def kernels(file: Path, network: nn.Module, sample_rate: int, columns: int = 5) -> None:
-    """Draw some lifting kernels, from low to high, and their spectra at every level; nothing if there are none.
+    """Draws some lifting kernels, from low to high, and their spectra at every level; nothing if there are none.
 
     Level i hears the signal at 1/base^i of the rate, so its spectrum is the kernel's own, moved down by i octaves
     (base 2), and ends at half of the level's rate.

@@ -12,7 +12,7 @@ from wavenets.models import Network
 
 
 def checkpoint_activations(network: nn.Module) -> nn.Module:
-    """Keep only what goes into each block in training, and compute what is inside once more in the backward pass.
+    """Keeps only what goes into each block in training, and compute what is inside once more in the backward pass.
 
     Args:
         network: changed in place; its parameters and their names stay.

@@ -9,9 +9,9 @@ from typing import Any
 import lightning as L
 import pandas as pd
 
-log = logging.getLogger(__name__)
+from experiments.training.task import shown
 
-METRICS = "train_loss", "train_accuracy", "val_loss", "val_accuracy"
+log = logging.getLogger(__name__)
 
 
 class EpochLog(L.Callback):
@@ -20,23 +20,26 @@ class EpochLog(L.Callback):
     Unlike Lightning's CSVLogger it keeps the rows in the checkpoint: a resumed run has all of them, each once.
 
     Args:
-        file: the CSV file.
+        file: The CSV file.
+        metric: Name of the metric that is printed beside the loss, such as ``"accuracy"``.
 
     Attributes:
         rows: the metrics, one dict per epoch; epochs count from 1.
     """
 
-    def __init__(self, file: Path) -> None:
-        self.file, self.rows, self.start = file, list[dict[str, float]](), 0.0
+    def __init__(self, file: Path, metric: str) -> None:
+        self.file, self.metric = file, metric
+        self.rows, self.start = list[dict[str, float]](), 0.0
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
+        """Starts the clock."""
         self.start = time.monotonic()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Add a row. Validation is over at this point."""
+        """Adds a row. Validation is over at this point."""
         row: dict[str, float] = {"epoch": trainer.current_epoch + 1}
-        row |= {name: trainer.callback_metrics[name].item() for name in METRICS}
+        for stage in "train_", "val_":
+            row |= {name: v.item() for name, v in trainer.callback_metrics.items() if name.startswith(stage)}
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         row["seconds"] = round(time.monotonic() - self.start, 3)
         self.rows.append(row)
@@ -50,16 +53,18 @@ class EpochLog(L.Callback):
         row = self.rows[-1]
         recent = [row["seconds"] for row in self.rows[-10:]]
         left = timedelta(seconds=round((epochs - row["epoch"]) * sum(recent) / len(recent)))
-        return (
-            f"epoch {row['epoch']:3}/{epochs}"
-            f"   train loss {row['train_loss']:.3f}  accuracy {row['train_accuracy']:.1%}"
-            f"   val loss {row['val_loss']:.3f}  accuracy {row['val_accuracy']:.1%}   {left} left"
-        )
+        parts = [f"epoch {row['epoch']:3}/{epochs}"]
+        for stage in "train", "val":
+            values = {name: row[f"{stage}_{name}"] for name in ("loss", self.metric) if f"{stage}_{name}" in row}
+            if values:
+                told = (f"{name.replace('_', ' ')} {shown(name, value)}" for name, value in values.items())
+                parts.append(f"{stage} {'  '.join(told)}")
+        return "   ".join([*parts, f"{left} left"])
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the rows to the checkpoint."""
+        """Gives the rows to the checkpoint."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the rows from a checkpoint."""
+        """Takes the rows from a checkpoint."""
         self.rows = state_dict["rows"]

@@ -1,27 +1,14 @@
 """Batches for the trainer, in an order that depends on nothing but the seed and the epoch."""
 
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-
-class SplitDataset(Protocol):
-    """What every dataset gives: the names of its classes, and its "train", "val" and "test" splits."""
-
-    classes: list[str]
-
-    def split(self, stage: Any, /) -> Any:
-        """Give the torch dataset of a stage, with items (input, label)."""
-
-    def rescaled(self, stage: Any, factor: float, /) -> Any:
-        """Give the same with all inputs rescaled by one factor."""
-
-    def check_factor(self, factor: float, /) -> None:
-        """Raise ValueError if inputs cannot be rescaled by a factor."""
+from experiments.data.source import Source
 
 
 class Batches(L.LightningDataModule):
@@ -34,16 +21,16 @@ class Batches(L.LightningDataModule):
         seed: of the order of the training clips.
     """
 
-    def __init__(self, dataset: SplitDataset, batch_size: int, num_workers: int = 0, seed: int = 0) -> None:
+    def __init__(self, dataset: Source, batch_size: int, num_workers: int = 0, seed: int = 0) -> None:
         super().__init__()
         self.dataset, self.batch_size, self.num_workers, self.seed = dataset, batch_size, num_workers, seed
 
     def prepare_data(self) -> None:
-        """Let one process per machine decode what is not in the cache."""
+        """Lets one process per machine decode what is not in the cache."""
         self.dataset.split("train"), self.dataset.split("val")
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Give all training clips, shuffled anew in every epoch."""
+        """Gives all training clips, shuffled anew in every epoch."""
         assert self.trainer is not None
         clips: Dataset[Any] = self.dataset.split("train")
         sampler: DistributedSampler[Any] = DistributedSampler(
@@ -63,12 +50,12 @@ class Batches(L.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Give all validation clips in order."""
+        """Gives all validation clips in order."""
         return DataLoader(self.dataset.split("val"), self.batch_size, num_workers=self.num_workers)
 
 
 def epoch_seed(*numbers: int) -> int:
-    """Mix a seed with the epoch, the rank, … to a seed of its own.
+    """Mixes a seed with the epoch, the rank, … to a seed of its own.
 
     >>> epoch_seed(0, 1) == epoch_seed(1, 0)
     False

@@ -1,0 +1,130 @@
+"""Digits at random scales: MNIST-scale, and the same treatment of scikit-learn's small digits."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+from experiments.data.idx import read_idx
+from experiments.data.images import Images, Range, resize, shrink
+from experiments.data.source import Stage
+
+SIDE = 28  # of the images, in pixels
+
+
+class ScaledDigits:
+    """Digits shrunk by random factors, both drawn anew with each seed. A set is a subclass that brings the images.
+
+    Args:
+        images: uint8 images, shape (N, 28, 28).
+        labels: labels, shape (N,).
+        counts: number of images of "train", "val" and "test".
+        seed: of the partition into these, and of the factors.
+        size: side of the images in pixels; if above 28 they are enlarged after they were shrunk.
+        scales: range of the factors, which are uniform in it.
+        train_scales: the same for training and validation; None is `scales`.
+        augment: range of a random rescaling of training images, as factors; None for none.
+
+    Attributes:
+        classes: the ten digits.
+        quantity: what `rescaled` changes.
+        test_factors: sizes of the digits to test at.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    quantity = "size of the test images"
+    test_factors = 0.35, 0.5, 0.71, 1
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        counts: dict[Stage, int],
+        seed: int = 0,
+        size: int = SIDE,
+        scales: Range = (0.3, 1.0),
+        train_scales: Range | None = None,
+        augment: Range | None = None,
+    ) -> None:
+        train_scales = train_scales or scales
+        for name, (low, high) in ("scales", scales), ("train_scales", train_scales):
+            if not 0.1 <= low <= high <= 1:
+                raise ValueError(f"data.{name}=[{low}, {high}] is not a range within [0.1, 1]")
+        if augment and not 0.25 <= augment[0] <= augment[1] <= 4:
+            raise ValueError(f"data.augment={list(augment)} is not a range within [0.25, 4]; null is no augmentation")
+        if size < SIDE:
+            raise ValueError(f"data.size={size} is less than the {SIDE} pixels of the images")
+        self.images, self.labels, self.size, self.augment = images, labels, size, augment
+        self.classes = [str(digit) for digit in range(10)]
+        rng = np.random.default_rng(seed)
+        ends = np.cumsum(list(counts.values()))
+        self.rows = dict(zip(counts, np.split(rng.permutation(len(images))[: ends[-1]], ends[:-1]), strict=True))
+        self.factors = {
+            stage: rng.uniform(*(scales if stage == "test" else train_scales), len(self.rows[stage]))
+            for stage in counts
+        }
+
+    def split(self, stage: Stage) -> Images:
+        """Gives the images of a stage."""
+        return self._shrunk(stage, self.factors[stage])
+
+    def rescaled(self, stage: Stage, factor: float) -> Images:
+        """Gives the images of a stage, all shrunk by one factor.
+
+        Raises:
+            ValueError: the factor is not from 0.1 to 1.
+        """
+        self.check_factor(factor)
+        return self._shrunk(stage, np.full(len(self.rows[stage]), factor))
+
+    def check_factor(self, factor: float) -> None:
+        """Raises ValueError unless a factor is from 0.1 to 1."""
+        if not 0.1 <= factor <= 1:
+            raise ValueError(f"rescale={factor:g} is out of range; digits can be shrunk by factors from 0.1 to 1")
+
+    def _shrunk(self, stage: Stage, factors: np.ndarray) -> Images:
+        rows = self.rows[stage]
+        images = np.stack([shrink(image, factor) for image, factor in zip(self.images[rows], factors, strict=True)])
+        if self.size > SIDE:
+            images = np.stack([resize(image, (self.size, self.size)) for image in images])
+        return Images(images, self.labels[rows], self.augment if stage == "train" else None)
+
+
+class MNISTScale(ScaledDigits):
+    """MNIST-scale: 10,000 training, 2,000 validation and 50,000 test images of MNIST's 70,000.
+
+    I. Sosnovik, M. Szmaja, A. Smeulders, Scale-Equivariant Steerable Networks, ICLR 2020.
+
+    Args:
+        root: folder of the four idx files, packed (.gz) or not; MNIST/raw below it is looked into as well.
+        **options: see `ScaledDigits`.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is not what it should be.
+    """
+
+    def __init__(self, root: Path | str, **options: Any) -> None:
+        parts = "train", "t10k"
+        images, labels = (
+            np.concatenate([read_idx(Path(root), f"{part}-{kind}-ubyte") for part in parts])
+            for kind in ("images-idx3", "labels-idx1")
+        )
+        super().__init__(images, labels, {"train": 10_000, "val": 2_000, "test": 50_000}, **options)
+
+
+class DigitsScale(ScaledDigits):
+    """scikit-learn's 1,797 digits, enlarged from 8×8 to 28×28 pixels and then treated like MNIST-scale; no download.
+
+    Args:
+        **options: see `ScaledDigits`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        digits = load_digits()
+        grey = (digits.images * (255 / 16)).astype(np.uint8)
+        images = np.stack([resize(image, (SIDE, SIDE)) for image in grey])
+        super().__init__(images, digits.target, {"train": 1_000, "val": 197, "test": 600}, **options)

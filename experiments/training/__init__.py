@@ -1,0 +1,1 @@
+"""How a network is trained: the task, the batches, and what is kept of each epoch."""

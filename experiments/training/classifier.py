@@ -1,0 +1,117 @@
+"""The LightningModule: any network that gives logits, trained for a task."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from inspect import signature
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from experiments.run import Card
+from experiments.training.loading import epoch_seed
+from experiments.training.task import Task
+from wavenets.losses import admissibility
+
+
+class Classifier(L.LightningModule):
+    """Trains a network to tell classes apart.
+
+    Args:
+        network: Maps (B, …) to logits (B, num_classes).
+        task: The loss and the metrics.
+        optimizer: Makes the optimizer of the parameters.
+        scheduler: Makes the scheduler of the optimizer; None: the learning rate stays. A plateau scheduler is given the
+            task's monitored metric. One that takes ``total_steps`` is given them and steps with every batch, any other
+            with every epoch.
+        wavelet_loss: Weight of the admissibility loss.
+        seed: Of dropout and all else that is random in training.
+        card: What `experiments.run` needs to make the network again; it is kept in the checkpoints.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        task: Task,
+        optimizer: Callable[..., Optimizer],
+        scheduler: Callable[..., Any] | None = None,
+        wavelet_loss: float = 0.0,
+        seed: int = 0,
+        card: Card | None = None,
+    ) -> None:
+        super().__init__()
+        self.network, self.task, self.wavelet_loss, self.seed, self.card = network, task, wavelet_loss, seed, card
+        self.make_optimizer, self.make_scheduler = optimizer, scheduler
+        self.per_batch = scheduler is not None and "total_steps" in signature(scheduler).parameters
+        self.train_metrics, self.val_metrics = task.metrics("train_"), task.metrics("val_")
+
+    def on_train_epoch_start(self) -> None:
+        """Makes the random numbers of an epoch depend on the seed and the epoch alone, so that runs can be resumed."""
+        L.seed_everything(epoch_seed(self.seed, self.current_epoch, self.global_rank), verbose=False)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        """Gives the loss of a batch."""
+        x, target = batch
+        logits = self.network(x)
+        loss = self.task.loss(logits, target)
+        self.train_metrics.update(logits.detach(), target)
+        self.log("loss", loss, prog_bar=True)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True)
+        self.log_dict(self.train_metrics, on_step=False, on_epoch=True)
+        return loss + self.wavelet_loss * admissibility(self.network) if self.wavelet_loss else loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        """Counts a batch."""
+        x, target = batch
+        logits = self.network(x)
+        self.val_metrics.update(logits, target)
+        self.log("val_loss", self.task.loss(logits, target), sync_dist=True)
+        self.log_dict(self.val_metrics, prog_bar=True, on_step=False, on_epoch=True)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Makes the optimizer and its scheduler."""
+        optimizer = self.make_optimizer(self.parameters())
+        if self.make_scheduler is None:
+            return optimizer
+        steps = {"total_steps": self._total_steps()} if self.per_batch else {}
+        scheduler = self.make_scheduler(optimizer, **steps)
+        interval = "step" if self.per_batch else "epoch"
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "monitor": self.task.monitor, "interval": interval},
+        }
+
+    def _total_steps(self) -> int:
+        steps = int(self.trainer.estimated_stepping_batches)
+        # To count them the trainer has begun to load the first epoch; a resumed run must load the one that it is at.
+        self.trainer.fit_loop._combined_loader = None
+        return steps
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Steps after a batch. After an epoch the trainer comes too late: the checkpoint is saved."""
+        if self.per_batch:
+            scheduler.step()
+
+    def on_train_epoch_end(self) -> None:
+        """Steps after an epoch, so that the checkpoint holds the step."""
+        scheduler: Any = self.lr_schedulers()
+        if isinstance(scheduler, ReduceLROnPlateau):
+            if (value := self.trainer.callback_metrics.get(self.task.monitor)) is not None:
+                scheduler.step(value)
+        elif scheduler is not None and not self.per_batch:
+            scheduler.step()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the card, and how good the network is at this point."""
+        if self.card is None:
+            return
+        metrics: Mapping[str, Tensor] = self.trainer.callback_metrics
+        validation = {key.removeprefix("val_"): metrics[key].item() for key in metrics if key.startswith("val_")}
+        value = metrics[self.task.monitor].item() if self.task.monitor in metrics else None
+        card = replace(
+            self.card, epoch=self.current_epoch + 1, monitor=self.task.monitor, value=value, validation=validation
+        )
+        checkpoint["card"] = card.to_dict()
