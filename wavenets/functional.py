@@ -118,10 +118,10 @@ def group_conv(
     rotations, finer = grid.rotations, grid.rotations // grid.turns
     turned = weight.unbind(0) if finer > 1 else (weight,)
     extent = turned[0].shape[2]
-    check_levels(input)
+    check_levels(input, rotations)
     for level in input:
         _check(level, turned, turned[0].shape[1] * groups, grid)
-    if len(input) % rotations or len(input) < extent * rotations:
+    if len(input) < extent * rotations:
         each = f" × {rotations} turns" if rotations > 1 else ""
         raise ValueError(f"a scale extent of {extent} needs at least {extent} levels{each}, got {len(input)}")
 
