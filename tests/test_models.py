@@ -3,7 +3,6 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from tests.networks import noise
 from wavenets import Grid
@@ -128,13 +127,3 @@ def test_a_finer_grid_goes_through_the_whole_net() -> None:
 def test_wrong_arguments_and_inputs(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
-
-
-def test_compiles_and_exports() -> None:
-    net, x = WaveletMNet(5, out_scales=2).eval(), noise(2, 1, 9001)
-    expected = net(x)
-    compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(x), expected, rtol=0, atol=1e-5)
-    exported = torch.export.export(net, (x,), dynamic_shapes=({0: torch.export.Dim("batch", min=2)},)).module()
-    torch.testing.assert_close(exported(torch.cat([x, x]))[2:], expected, rtol=0, atol=1e-5)
-    assert isinstance(net, nn.Module)

@@ -199,8 +199,9 @@ def _conv_frames(
     frames: Sequence[Tensor], kernels: Sequence[Tensor], bias: Tensor | None, **options: Any
 ) -> list[Tensor]:
     """Convolves every frame with every kernel, kernels innermost; frames of one shape go as one batch."""
-    if len(frames) == len(kernels) == 1:
-        return [same_conv(frames[0], kernels[0], bias, **options)]
+    # One by one while compiling, too: which frames are square is not asked, and one graph is for all sizes.
+    if len(frames) == len(kernels) == 1 or torch.compiler.is_compiling():
+        return [same_conv(frame, kernel, bias, **options) for frame in frames for kernel in kernels]
     output: dict[tuple[int, int], Tensor] = {}
     for shape in dict.fromkeys(frame.shape for frame in frames):
         alike = [q for q, frame in enumerate(frames) if frame.shape == shape]
@@ -226,7 +227,7 @@ def _check(x: Tensor, kernels: Sequence[Tensor], channels: int, grid: Grid) -> N
         raise ValueError(f"expected {channels} input channels, got {x.shape[1]} in an input of shape {tuple(x.shape)}")
     if any(n % 2 == 0 for n in size):
         raise ValueError(f"kernels must have odd sizes to keep their centre, got {size}")
-    if grid.rotations > 1 and len(set(size)) > 1:
+    if grid.rotations > 1 and size[0] != size[1]:
         raise ValueError(f"kernels that are turned must be square, got {size}")
     if x.dtype != kernels[0].dtype and not torch.is_autocast_enabled(x.device.type):
         raise ValueError(f"an input of {x.dtype} does not go with a kernel of {kernels[0].dtype}: convert one with .to")
