@@ -1,6 +1,7 @@
 """The networks for images: their sizes, the levels that a backbone gives, exactness, errors."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 from torch import nn
@@ -51,6 +52,12 @@ def test_takes_any_size_from_the_least_on(net: nn.Module) -> None:
             net(noise(1, 3, least - 1, 99))
     with pytest.raises(ValueError, match=r"shape \(B, 3, H, W\), got \(1, 1, 64, 64\)"):
         net(noise(1, 1, 64, 64))
+
+
+@pytest.mark.parametrize("make", [lambda: WaveletDigitCNN(num_scales=2), lambda: WaveletResNet(num_scales=3)])
+def test_too_few_scales_are_refused_at_once(make: Callable[[], nn.Module]) -> None:
+    with pytest.raises(ValueError, match=r"num_scales must be at least \d, as \d are consumed, got \d"):
+        make()
 
 
 def test_a_backbone_gives_a_pyramid() -> None:
