@@ -31,7 +31,7 @@ def lift(
     Args:
         input: Signal of shape (B, C, L) or (B, C, H, W).
         weight: Kernel of shape (O, C, k) or (O, C, k, k), k odd. With more than four rotations (M, O, C, k, k): sampled
-            at the M = rotations / 4 angles from 0 to a quarter turn.
+            at the M = rotations / 4 angles from 0 to a quarter turn, clockwise.
         bias: Bias of shape (O,), or None.
         num_scales: Number of scales S.
         stride: Stride within each level, in that level's own samples.
@@ -96,7 +96,7 @@ def group_conv(
         input: S levels, finest first, each of shape (B, C, L_i) or (B, C, H_i, W_i); R for each scale with rotations.
         weight: Kernel of shape (O, C / groups, E, k) or (O, C / groups, E, k, k): E is the scale extent, k odd. With
             rotations (O, C / groups, E, R, k, k); with more than four (M, O, C / groups, E, R, k, k): sampled at the
-            M = R / 4 angles from 0 to a quarter turn.
+            M = R / 4 angles from 0 to a quarter turn, clockwise.
         bias: Bias of shape (O,), or None.
         stride: Stride within each level, in that level's own samples.
         groups: Number of blocks of channels that do not mix.
@@ -199,8 +199,10 @@ def _conv_frames(
     frames: Sequence[Tensor], kernels: Sequence[Tensor], bias: Tensor | None, **options: Any
 ) -> list[Tensor]:
     """Convolves every frame with every kernel, kernels innermost; frames of one shape go as one batch."""
-    # One by one while compiling, too: which frames are square is not asked, and one graph is for all sizes.
-    if len(frames) == len(kernels) == 1 or torch.compiler.is_compiling():
+    # One by one while compiling, too: which frames are square is not asked, and one graph is for all sizes. So in
+    # float64, whose convolution on CPUs rounds by where in the memory of a batch an image begins.
+    single = len(frames) == len(kernels) == 1 or frames[0].dtype == torch.float64
+    if single or torch.compiler.is_compiling():
         return [same_conv(frame, kernel, bias, **options) for frame in frames for kernel in kernels]
     output: dict[tuple[int, int], Tensor] = {}
     for shape in dict.fromkeys(frame.shape for frame in frames):
