@@ -27,9 +27,9 @@ def decoded(monkeypatch):
     """The names of the files decoded so far, in turn."""
     names = []
 
-    def counting(path, sample_rate, num_samples):
+    def counting(path, *options):
         names.append(path.name)
-        return decode(path, sample_rate, num_samples)
+        return decode(path, *options)
 
     monkeypatch.setattr(cache, "decode", counting)
     return names
@@ -56,7 +56,7 @@ def test_clips_are_the_decoded_files(paths):
     file, bad = build(paths)
     assert bad == {}
     np.testing.assert_array_equal(rows(file), expected(paths))
-    clips = Clips(file, LENGTH, np.array([4, 2]), np.array([1, 0]))
+    clips = Clips(file, LENGTH, LENGTH * np.array([4, 2]), np.array([1, 0]))
     x, label = clips[1]
     assert (x.shape, x.dtype.is_floating_point, label, len(clips)) == ((1, LENGTH), True, 0, 2)
     np.testing.assert_array_equal(x[0], decode(paths[2], RATE, LENGTH))
@@ -91,10 +91,10 @@ def test_changed_file_rate_or_length_makes_a_new_cache(paths, decoded):
 
 
 def kill_at(paths, number):
-    def deadly(path, sample_rate, num_samples):
+    def deadly(path, *options):
         if path == paths[number]:
             os.kill(os.getpid(), signal.SIGKILL)
-        return decode(path, sample_rate, num_samples)
+        return decode(path, *options)
 
     cache.decode = deadly
     build(paths, skip_bad=True)
@@ -176,7 +176,7 @@ def test_first_bad_file_is_raised_and_then_skipped_without_losing_work(paths, de
 
 
 def test_dataset_pickles_without_its_clips(paths):
-    clips = Clips(build(paths)[0], LENGTH, np.arange(7), np.arange(7))
+    clips = Clips(build(paths)[0], LENGTH, LENGTH * np.arange(7), np.arange(7))
     unused = len(pickle.dumps(clips))
     x, _ = clips[3]
     copy = pickle.loads(pickle.dumps(clips))

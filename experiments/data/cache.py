@@ -1,8 +1,9 @@
 """Decoded clips on disk: a file of int16 rows for a list of audio files, written once, by one process at a time.
 
 A cache is a folder, named by its content: `clips.int16` has a row for every good clip, `marks.jsonl` a line for every
-clip in turn: the checksum of its row, or the reason why it has none. It is filled as NAME.partial and renamed when
-whole. A killed run's folder stays; the next run checks its rows against the marks and goes on after the last good one.
+clip in turn: checksum and length of its row, or the reason why it has none. It is filled as NAME.partial and renamed
+when whole. A killed run's folder stays; the next run checks its rows against the marks and goes on after the last good
+one.
 """
 
 import fcntl
@@ -14,24 +15,36 @@ import os
 import signal
 import threading
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 
-from experiments.data.decode import AudioError, decode
+from experiments.data.decode import AudioError, decode, to_int16
+from experiments.data.room import check_room
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+SAMPLE = np.dtype(np.int16).itemsize  # bytes
+Mark = list[int] | str  # checksum and length of a row in samples, or what is wrong with the file
 
 
 def build_cache(
-    paths: Sequence[Path], sample_rate: int, num_samples: int, cache_dir: Path, skip_bad: bool, num_workers: int
+    paths: Sequence[Path],
+    sample_rate: int,
+    num_samples: int,
+    cache_dir: Path,
+    skip_bad: bool,
+    num_workers: int,
+    whole: bool = False,
 ) -> tuple[Path, dict[int, str]]:
     """Decodes audio files into a cache, or find them there.
 
@@ -42,6 +55,7 @@ def build_cache(
         cache_dir: folder of all caches.
         skip_bad: leave bad files out rather than raise.
         num_workers: number of decoding processes; 1 decodes in this one.
+        whole: leave what is longer than `num_samples` as long as it is; `lengths` tells how long.
 
     Returns:
         The file of int16 rows, shape (good clips, num_samples), in the order of `paths`; and the files left out, as
@@ -50,15 +64,24 @@ def build_cache(
     Raises:
         AudioError: a file is bad, and `skip_bad` is false.
     """
-    folder = cache_dir / _key(paths, sample_rate, num_samples)
+    folder = cache_dir / _key(paths, sample_rate, num_samples, whole)
     cache_dir.mkdir(parents=True, exist_ok=True)
     with lock(folder.with_suffix(".lock")):
         if not folder.exists():
             unfinished = folder.with_suffix(".partial")
             unfinished.mkdir(exist_ok=True)
-            _fill(unfinished, paths, sample_rate, num_samples, skip_bad, num_workers)
+            _fill(unfinished, paths, sample_rate, num_samples, skip_bad, num_workers, whole)
             unfinished.rename(folder)
     return folder / "clips.int16", _bad(folder, paths, skip_bad)
+
+
+def lengths(file: Path) -> list[int]:
+    """Gives the length of every row of a cache, in samples."""
+    return [mark[1] for mark in _marks(file.parent) if not isinstance(mark, str)]
+
+
+def _marks(folder: Path) -> list[Mark]:
+    return list(map(json.loads, (folder / "marks.jsonl").read_text().splitlines()))
 
 
 @contextmanager
@@ -87,17 +110,25 @@ class _Speed(ProgressColumn):
         return f"{task.finished_speed or task.speed or 0:.0f} clips/s"
 
 
-def _key(paths: Sequence[Path], sample_rate: int, num_samples: int) -> str:
+def _key(paths: Sequence[Path], sample_rate: int, num_samples: int, whole: bool) -> str:
     files = [(str(path.absolute()), stat.st_size, stat.st_mtime_ns) for path in paths for stat in [path.stat()]]
-    return hashlib.sha256(repr((files, sample_rate, num_samples)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((files, sample_rate, num_samples, whole)).encode()).hexdigest()[:16]
 
 
 def _fill(
-    folder: Path, paths: Sequence[Path], sample_rate: int, num_samples: int, skip_bad: bool, num_workers: int
+    folder: Path,
+    paths: Sequence[Path],
+    sample_rate: int,
+    num_samples: int,
+    skip_bad: bool,
+    num_workers: int,
+    whole: bool,
 ) -> None:
-    done = _resume(folder, np.dtype(np.int16).itemsize * num_samples)
+    done = _resume(folder)
+    present = (folder / "clips.int16").stat().st_size
+    check_room(folder.parent, paths, sample_rate, num_samples, whole, present)
     _bad(folder, paths, skip_bad)
-    job = partial(_decode, sample_rate=sample_rate, num_samples=num_samples)
+    job = partial(_decode, sample_rate=sample_rate, num_samples=num_samples, whole=whole)
     with (
         (folder / "clips.int16").open("ab") as clips,
         (folder / "marks.jsonl").open("ab") as marks,
@@ -110,7 +141,7 @@ def _fill(
                 clips.flush()
             elif not skip_bad:
                 raise AudioError(path, result)
-            mark = zlib.crc32(result) if isinstance(result, bytes) else result
+            mark: Mark = [zlib.crc32(result), len(result) // SAMPLE] if isinstance(result, bytes) else result
             marks.write(json.dumps(mark).encode() + b"\n")
             marks.flush()
             count()
@@ -118,7 +149,7 @@ def _fill(
         os.fsync(marks.fileno())
 
 
-def _resume(folder: Path, row_bytes: int) -> int:
+def _resume(folder: Path) -> int:
     """Cuts what a killed run left back to its good clips and return their number.
 
     The checksums make the order in which the system wrote rows and marks to the disk irrelevant.
@@ -132,7 +163,7 @@ def _resume(folder: Path, row_bytes: int) -> int:
                 mark = json.loads(line) if line.endswith(b"\n") else None
             except ValueError:  # torn
                 break
-            if isinstance(mark, int) and zlib.crc32(row := clips.read(row_bytes)) == mark:
+            if isinstance(mark, list) and zlib.crc32(row := clips.read(SAMPLE * mark[1])) == mark[0]:
                 rows_end += len(row)
             elif not isinstance(mark, str):
                 break
@@ -145,20 +176,19 @@ def _resume(folder: Path, row_bytes: int) -> int:
 
 def _bad(folder: Path, paths: Sequence[Path], skip_bad: bool) -> dict[int, str]:
     """Gives the clips that are marked as bad, or raise the first of them."""
-    marks = map(json.loads, (folder / "marks.jsonl").read_text().splitlines())
-    bad = {clip: mark for clip, mark in enumerate(marks) if isinstance(mark, str)}
+    bad = {clip: mark for clip, mark in enumerate(_marks(folder)) if isinstance(mark, str)}
     for clip, problem in bad.items():
         if not skip_bad:
             raise AudioError(paths[clip], problem)
     return bad
 
 
-def _decode(path: Path, sample_rate: int, num_samples: int) -> bytes | str:
+def _decode(path: Path, sample_rate: int, num_samples: int, whole: bool) -> bytes | str:
     try:
-        clip = decode(path, sample_rate, num_samples)
+        clip = decode(path, sample_rate, num_samples, whole)
     except AudioError as error:
         return error.problem
-    return np.minimum(np.rint(clip * 32768), 32767).astype(np.int16).tobytes()
+    return to_int16(clip).tobytes()
 
 
 @contextmanager
@@ -170,9 +200,20 @@ def _workers(number: int) -> Iterator[Callable[..., Iterable[bytes | str]]]:
     # "spawn": a forked copy of a process with threads, as torch starts them, can hang.
     pool = ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer=_start_worker)
     try:
-        yield pool.map
+        yield partial(_map, pool, 4 * number)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _map(pool: Executor, ahead: int, job: Callable[[Path], T], paths: Sequence[Path]) -> Iterator[T]:
+    """Maps like `pool.map`, but works no more than `ahead` results ahead, so that no set is ever held in memory."""
+    waiting: deque[Future[T]] = deque()
+    for path in paths:
+        waiting.append(pool.submit(job, path))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _start_worker() -> None:

@@ -39,7 +39,7 @@ def fit(x: np.ndarray, num_samples: int) -> np.ndarray:
     return np.pad(x, (spare // 2, spare - spare // 2))
 
 
-def decode(path: Path | str, sample_rate: int, num_samples: int) -> np.ndarray:
+def decode(path: Path | str, sample_rate: int, num_samples: int, whole: bool = False) -> np.ndarray:
     """Reads an audio file (wav, flac, ogg, mp3, ...) as a mono clip of fixed rate and length.
 
     Channels are averaged, the rate is changed by `librosa.resample` (`soxr_hq`), and the clip is centre-cropped or
@@ -49,9 +49,10 @@ def decode(path: Path | str, sample_rate: int, num_samples: int) -> np.ndarray:
         path: audio file.
         sample_rate: rate of the clip, in Hz.
         num_samples: length of the clip, in samples.
+        whole: leave a clip that is longer as it is.
 
     Returns:
-        float32 array of shape (num_samples,), within [-1, 1].
+        float32 array of shape (num_samples,), or longer if `whole`, within [-1, 1].
 
     Raises:
         AudioError: the file cannot be decoded, has no samples, or has NaN or infinite samples.
@@ -67,7 +68,17 @@ def decode(path: Path | str, sample_rate: int, num_samples: int) -> np.ndarray:
     if not np.isfinite(channels).all():
         raise AudioError(path, "has NaN or infinite samples")
     mono = channels.mean(axis=1)
-    clip = fit(librosa.resample(mono, orig_sr=rate, target_sr=sample_rate, res_type="soxr_hq"), num_samples)
+    resampled = librosa.resample(mono, orig_sr=rate, target_sr=sample_rate, res_type="soxr_hq")
+    clip = fit(resampled, max(num_samples, len(resampled)) if whole else num_samples)
     # Float files may go beyond full scale, and resampling may overshoot it. Turned down, the clip keeps its shape and
     # fits the int16 of the cache; clipped, it would be distorted.
     return clip / max(1.0, np.abs(clip).max())
+
+
+def to_int16(clip: np.ndarray) -> np.ndarray:
+    """Gives a decoded clip as the cache keeps it; divided by 32768 it is what a network is given.
+
+    >>> to_int16(np.array([-1, 0.5, 1]))
+    array([-32768,  16384,  32767], dtype=int16)
+    """
+    return np.minimum(np.rint(clip * 32768), 32767).astype(np.int16)

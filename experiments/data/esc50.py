@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.data.audio import AudioFolds, Metadata, read_csv
+from experiments.data.audio import AudioFolds, Metadata
+from experiments.data.folds import read_csv
 
 HOME = "https://github.com/karolpiczak/ESC-50"
+LAYOUT = f"data.root must be the unpacked download, which holds meta/esc50.csv and audio/; download it from {HOME}"
 
 
 class ESC50(AudioFolds):
@@ -28,7 +30,7 @@ class ESC50(AudioFolds):
     def read(self, root: Path) -> Metadata:
         """Reads meta/esc50.csv."""
         columns = ["filename", "fold", "target", "category"] + ["esc10"] * (self.subset == "esc10")
-        table = read_csv(root / "meta" / "esc50.csv", columns, HOME)
+        table = read_csv(root / "meta" / "esc50.csv", columns, LAYOUT, f"download it again from {HOME}")
         if self.subset == "esc10":
             table = table[table["esc10"].astype(str) == "True"]
         paths = [root / "audio" / name for name in table["filename"]]

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from experiments.data.audio import AudioFolds, Metadata, read_csv
+from experiments.data.audio import AudioFolds, Metadata
+from experiments.data.folds import read_csv
+
+HOME = "https://urbansounddataset.weebly.com/urbansound8k.html"
 
 
 class UrbanSound8K(AudioFolds):
@@ -16,7 +19,9 @@ class UrbanSound8K(AudioFolds):
         table = read_csv(
             root / "metadata" / "UrbanSound8K.csv",
             columns=("slice_file_name", "fold", "classID", "class"),
-            home="https://urbansounddataset.weebly.com/urbansound8k.html",
+            missing="data.root must be the unpacked download, which holds metadata/UrbanSound8K.csv and audio/; "
+            f"download it from {HOME}",
+            remedy=f"download it again from {HOME}",
         )
         files = zip(table["fold"], table["slice_file_name"], strict=True)
         paths = [root / "audio" / f"fold{fold}" / name for fold, name in files]

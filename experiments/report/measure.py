@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from experiments.data.source import Source
+from experiments.data.source import Extras, Source
 from experiments.training.task import Task, headline
 
 
@@ -48,6 +49,37 @@ def logits_and_targets(
     return torch.cat([logits for logits, _ in pairs]), torch.cat([target for _, target in pairs])
 
 
+def of_recordings(
+    task: Task, logits: Tensor, target: Tensor, recordings: Sequence[int] | None
+) -> tuple[Tensor, Tensor]:
+    """Judges recordings as wholes, by the mean of their windows' probabilities.
+
+    Args:
+        task: Gives the probabilities.
+        logits: Of every window, (N, num_classes).
+        target: Of every window, (N, …), the same for all of a recording.
+        recordings: The recording of every window; None: every window is judged by itself.
+
+    Returns:
+        Logits and targets of the recordings, in the order of their numbers.
+
+    Example:
+        >>> from experiments.training.task import MultiClass
+        >>> halves = torch.tensor([[0.5, 0.5], [0.1, 0.9], [0.7, 0.3]]).log()
+        >>> logits, target = of_recordings(MultiClass(2), halves, torch.tensor([1, 1, 0]), [5, 5, 8])
+        >>> logits.exp(), target
+        (tensor([[0.3000, 0.7000],
+                [0.7000, 0.3000]]), tensor([1, 0]))
+    """
+    if recordings is None:
+        return logits, target
+    _, first, window = np.unique(recordings, return_index=True, return_inverse=True)
+    probabilities = task.probabilities(logits.double())
+    sums = probabilities.new_zeros(len(first), logits.shape[1]).index_add(0, torch.from_numpy(window), probabilities)
+    means = sums / torch.from_numpy(np.bincount(window))[:, None]
+    return task.logits(means).to(logits.dtype), target[torch.from_numpy(first)]
+
+
 def scores(task: Task, logits: Tensor, target: Tensor) -> dict[str, float]:
     """Gives the metrics of a task, and the ``loss``."""
     metrics = task.metrics()
@@ -71,13 +103,17 @@ def measure(network: nn.Module, task: Task, source: Source, batch_size: int, fac
     Raises:
         ValueError: A factor is out of range, or the targets are not of the task's kind.
     """
+    of = Extras.of(source).recordings
+    recordings = of("test") if of else None
     logits, target = logits_and_targets(network, source.split("test"), batch_size, "Testing")
+    logits, target = of_recordings(task, logits, target, recordings)
     test = scores(task, logits, target)
     monitor = headline(task.monitor, [name for name in test if name != "loss"])
 
     def rescaled(factor: float) -> float:
         title = f"Testing, rescaled by {factor:g}"
-        return scores(task, *logits_and_targets(network, source.rescaled("test", factor), batch_size, title))[monitor]
+        windows = logits_and_targets(network, source.rescaled("test", factor), batch_size, title)
+        return scores(task, *of_recordings(task, *windows, recordings))[monitor]
 
     return Measurement(
         monitor=monitor,
