@@ -2,6 +2,7 @@
 
 import logging
 import os
+import zlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from experiments.data.cache import build_cache
+from experiments.data.cache import build_cache, checksums
 from experiments.data.playback import Played
 from experiments.data.source import Stage
 
@@ -29,17 +30,18 @@ class Metadata(NamedTuple):
     name: Iterable[str]
 
 
-def read_csv(csv: Path, columns: Sequence[str], home: str) -> pd.DataFrame:
+def read_csv(csv: Path, columns: Sequence[str], home: str, whole: Sequence[str] = ()) -> pd.DataFrame:
     """Reads the CSV of a set.
 
     Args:
         csv: the file.
         columns: the columns that are needed.
         home: where the set is downloaded, for the error messages.
+        whole: those of them that hold whole numbers.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not a CSV, lacks a column, or has an empty field in one.
+        ValueError: it is not a CSV, lacks a column, has an empty field in one, or a text instead of a whole number.
     """
     if not csv.is_file():
         raise FileNotFoundError(
@@ -47,7 +49,8 @@ def read_csv(csv: Path, columns: Sequence[str], home: str) -> pd.DataFrame:
             f"{csv.parent.name}/{csv.name} and audio/; download it from {home}"
         )
     try:
-        table = pd.read_csv(csv)
+        # None, NA and nan are names like others.
+        table = pd.read_csv(csv, keep_default_na=False, na_values=[""])
     except ValueError as error:
         raise ValueError(f"{csv} is not a readable CSV ({error}); download it again from {home}") from error
     if missing := [column for column in columns if column not in table]:
@@ -57,7 +60,39 @@ def read_csv(csv: Path, columns: Sequence[str], home: str) -> pd.DataFrame:
         )
     if (empty := table[list(columns)].isna().any(axis=1)).any():
         raise ValueError(f"{csv} has an empty field in line {int(empty.argmax()) + 2}; download it again from {home}")
+    if table.empty:
+        raise ValueError(f"{csv} has no line below its head; download it again from {home}")
+    for column in whole:
+        if not pd.api.types.is_integer_dtype(table[column]):
+            raise ValueError(f"{csv} has something else than whole numbers in the column {column}")
     return table
+
+
+def check_metadata(table: pd.DataFrame) -> None:
+    """Looks for contradictions in what a CSV says.
+
+    Args:
+        table: Columns ``path``, ``fold``, ``target`` and ``name``.
+
+    Raises:
+        ValueError: A file stands in it twice, so that it might be in test and training; or a class has two numbers, a
+            number two classes, or two classes differ in nothing but case or blanks.
+    """
+    if (again := table["path"].duplicated()).any():
+        path = table["path"][again].iloc[0]
+        folds = sorted(set(table["fold"][table["path"] == path]))
+        raise ValueError(f"{path} stands in the metadata more than once (in fold {folds}); keep one line of it")
+    classes = table[["name", "target"]].drop_duplicates()
+    names = classes["name"].drop_duplicates()
+    for group, values, what in (
+        (names.str.strip().str.casefold(), names, "the class {!r} is written as {} in the metadata"),
+        (classes["name"], classes["target"], "the class {} has the numbers {} in the metadata"),
+        (classes["target"], classes["name"], "the number {} has the classes {} in the metadata"),
+    ):
+        if (twice := group.duplicated()).any():
+            key = group[twice].iloc[0]
+            both = ", ".join(map(repr, values[group == key].tolist()))
+            raise ValueError(f"{what.format(key, both)}; make it one")
 
 
 def split_folds(folds: Iterable[int], test_fold: int, val_fold: int | None = None) -> dict[Stage, list[int]]:
@@ -78,8 +113,8 @@ def split_folds(folds: Iterable[int], test_fold: int, val_fold: int | None = Non
     {'train': [2, 3], 'val': [1], 'test': [4]}
     """
     names = sorted(set(folds))
-    for argument, fold in ("test_fold", test_fold), ("val_fold", val_fold):
-        if fold is not None and fold not in names:
+    for argument, fold in ("test_fold", test_fold), ("val_fold", names[0] if val_fold is None else val_fold):
+        if fold not in names:
             raise ValueError(f"data.{argument}={fold} is not a fold of this set; choose one of {names}")
     if val_fold is None:
         val_fold = names[(names.index(test_fold) + 1) % len(names)]
@@ -94,6 +129,8 @@ def split_folds(folds: Iterable[int], test_fold: int, val_fold: int | None = Non
 class Clips(Dataset[tuple[Tensor, int]]):
     """Clips of a cache: item i is (waveform (1, num_samples) float32 within [-1, 1], label).
 
+    An item whose checksum is not that of the cache raises `ValueError`.
+
     Args:
         file: int16 file of the cache.
         num_samples: length of a clip, in samples.
@@ -105,19 +142,26 @@ class Clips(Dataset[tuple[Tensor, int]]):
         self.file, self.num_samples, self.rows, self.labels = file, num_samples, rows, labels
 
     @cached_property
+    def _checksums(self) -> list[int]:
+        return checksums(self.file.parent)
+
+    @cached_property
     def _memory(self) -> np.ndarray:
         return np.memmap(self.file, np.int16, "r").reshape(-1, self.num_samples)
 
     def __getstate__(self) -> dict[str, Any]:
         # Every process maps the file itself; a pickled map would be a copy of all its clips.
-        return {name: value for name, value in vars(self).items() if name != "_memory"}
+        return {name: value for name, value in vars(self).items() if name not in ("_memory", "_checksums")}
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, item: int) -> tuple[Tensor, int]:
-        clip = self._memory[self.rows[item]].astype(np.float32)
-        return torch.from_numpy(clip / 32768)[None], int(self.labels[item])
+        row = self.rows[item]
+        clip = self._memory[row]
+        if zlib.crc32(clip) != self._checksums[row]:
+            raise ValueError(f"{self.file} is damaged in row {row}; delete the folder, and it will be made anew")
+        return torch.from_numpy(clip.astype(np.float32) / 32768)[None], int(self.labels[item])
 
 
 class AudioFolds:
@@ -133,7 +177,7 @@ class AudioFolds:
         duration: length of the clips, in seconds; files are centre-cropped or zero-padded to it.
         cache_dir: folder of the decoded clips.
         on_bad_file: "raise" an error if a file is missing or bad, or "skip" it with a warning.
-        num_workers: number of decoding processes; None is one per core.
+        num_workers: number of decoding processes; 0 decodes in the program's own, None is one per core.
 
     Attributes:
         classes: class names; the index is the label.
@@ -144,7 +188,7 @@ class AudioFolds:
 
     Raises:
         FileNotFoundError: `root` does not hold the set, or a file of its metadata is missing.
-        ValueError: the metadata are broken, or an argument is out of range.
+        ValueError: the metadata are broken or contradict themselves, or an argument is out of range.
     """
 
     quantity = "playback speed"
@@ -161,13 +205,22 @@ class AudioFolds:
         on_bad_file: str = "raise",
         num_workers: int | None = None,
     ) -> None:
+        for key, value in ("sample_rate", sample_rate), ("duration", duration):
+            if not isinstance(value, int | float) or not 0 < value < float("inf"):
+                raise ValueError(f"data.{key}={value} is no number above 0")
         self.sample_rate, self.num_samples = sample_rate, round(duration * sample_rate)
-        self.cache_dir, self.on_bad_file, self.num_workers = Path(cache_dir), on_bad_file, num_workers or os.cpu_count()
+        self.cache_dir, self.on_bad_file = Path(cache_dir), on_bad_file
+        self.num_workers = os.cpu_count() if num_workers is None else num_workers
+        if num_workers is not None and num_workers < 0:
+            raise ValueError(
+                f"data.num_workers={num_workers} is less than 0, which decodes in the program's own process"
+            )
         if on_bad_file not in ("raise", "skip"):
             raise ValueError(f"data.on_bad_file={on_bad_file} is unknown; choose raise or skip")
         if self.num_samples < 1:
             raise ValueError(f"data.duration={duration} s at data.sample_rate={sample_rate} Hz is less than one sample")
-        table = pd.DataFrame(self.read(Path(root))._asdict())
+        table = pd.DataFrame(self.read(Path(root))._asdict()).astype({"name": str})
+        check_metadata(table)
         self.folds = split_folds(table["fold"], test_fold, val_fold)
         self.classes: list[str] = table.sort_values("target")["name"].unique().tolist()
         table["label"] = table["name"].map(self.classes.index)

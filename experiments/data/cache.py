@@ -3,25 +3,29 @@
 A cache is a folder, named by its content: `clips.int16` has a row for every good clip, `marks.jsonl` a line for every
 clip in turn: the checksum of its row, or the reason why it has none. It is filled as NAME.partial and renamed when
 whole. A killed run's folder stays; the next run checks its rows against the marks and goes on after the last good one.
+So it does with a cache that turns out not to be whole.
 """
 
-import fcntl
+import errno
 import hashlib
 import json
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 
@@ -33,7 +37,7 @@ log = logging.getLogger(__name__)
 def build_cache(
     paths: Sequence[Path], sample_rate: int, num_samples: int, cache_dir: Path, skip_bad: bool, num_workers: int
 ) -> tuple[Path, dict[int, str]]:
-    """Decodes audio files into a cache, or find them there.
+    """Decodes audio files into a cache, or finds them there, where a read-only place is good enough.
 
     Args:
         paths: audio files.
@@ -41,7 +45,7 @@ def build_cache(
         num_samples: length of the clips, in samples.
         cache_dir: folder of all caches.
         skip_bad: leave bad files out rather than raise.
-        num_workers: number of decoding processes; 1 decodes in this one.
+        num_workers: number of decoding processes; 0 or 1 decodes in this one.
 
     Returns:
         The file of int16 rows, shape (good clips, num_samples), in the order of `paths`; and the files left out, as
@@ -49,28 +53,64 @@ def build_cache(
 
     Raises:
         AudioError: a file is bad, and `skip_bad` is false.
+        ChildProcessError: a decoding process was ended from outside.
+        OSError: the cache cannot be written.
+        RuntimeError: this is a decoding process, which began with the script that started it.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        # The script would wait here for itself: it holds the lock, and waits for this process.
+        raise RuntimeError(
+            "decoding starts processes, which run the script anew as far as here: put what it does under "
+            "if __name__ == '__main__', or decode with num_workers=1"
+        )
     folder = cache_dir / _key(paths, sample_rate, num_samples)
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    with lock(folder.with_suffix(".lock")):
-        if not folder.exists():
+    row_bytes = np.dtype(np.int16).itemsize * num_samples
+    if not _whole(folder, len(paths), row_bytes):
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with lock(folder.with_suffix(".lock")):
             unfinished = folder.with_suffix(".partial")
-            unfinished.mkdir(exist_ok=True)
-            _fill(unfinished, paths, sample_rate, num_samples, skip_bad, num_workers)
-            unfinished.rename(folder)
+            if folder.exists() and not _whole(folder, len(paths), row_bytes):
+                log.warning("%s is not whole; its good clips are kept, the others are decoded anew", folder)
+                shutil.rmtree(unfinished, ignore_errors=True)
+                folder.rename(unfinished)
+            if not folder.exists():
+                unfinished.mkdir(exist_ok=True)
+                _fill(unfinished, paths, sample_rate, num_samples, skip_bad, num_workers)
+                unfinished.rename(folder)
     return folder / "clips.int16", _bad(folder, paths, skip_bad)
+
+
+def _whole(folder: Path, clips: int, row_bytes: int) -> bool:
+    """Whether a cache has a mark for each clip and a row for each good one; what is in them is looked at in use."""
+    try:
+        good = len(checksums(folder))
+        return (folder / "clips.int16").stat().st_size == good * row_bytes and len(_marks(folder)) == clips
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def checksums(folder: Path) -> list[int]:
+    """Gives the checksums (CRC-32) of the rows of a cache."""
+    return [mark for mark in _marks(folder) if isinstance(mark, int)]
+
+
+def _marks(folder: Path) -> list[int | str]:
+    return [json.loads(line) for line in (folder / "marks.jsonl").read_text().splitlines()]
 
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Holds a lock file: a second process waits here. The system frees it when the process ends, however it ends."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("waiting for the process that holds %s", path)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    held = FileLock(path)
+    try:
+        held.acquire(blocking=False)
+    except Timeout:
+        log.info("waiting for the process that holds %s", path)
+        held.acquire()
+    try:
         yield
+    finally:
+        held.release()
 
 
 @contextmanager
@@ -92,13 +132,29 @@ def _key(paths: Sequence[Path], sample_rate: int, num_samples: int) -> str:
     return hashlib.sha256(repr((files, sample_rate, num_samples)).encode()).hexdigest()[:16]
 
 
+@contextmanager
+def _disk(folder: Path, size: int) -> Iterator[None]:
+    """Names the folder and the size of what it is to hold, should the disk be full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            f"the disk of {folder} is full: the clips take {size / 2**30:.2g} GiB; make room, or choose another place "
+            "with data.cache_dir=…; what is decoded is kept"
+        ) from error
+
+
 def _fill(
     folder: Path, paths: Sequence[Path], sample_rate: int, num_samples: int, skip_bad: bool, num_workers: int
 ) -> None:
-    done = _resume(folder, np.dtype(np.int16).itemsize * num_samples)
+    row_bytes = np.dtype(np.int16).itemsize * num_samples
+    done = _resume(folder, row_bytes)
     _bad(folder, paths, skip_bad)
     job = partial(_decode, sample_rate=sample_rate, num_samples=num_samples)
     with (
+        _disk(folder, len(paths) * row_bytes),
         (folder / "clips.int16").open("ab") as clips,
         (folder / "marks.jsonl").open("ab") as marks,
         progress("Decoding", len(paths), done) as count,
@@ -145,8 +201,7 @@ def _resume(folder: Path, row_bytes: int) -> int:
 
 def _bad(folder: Path, paths: Sequence[Path], skip_bad: bool) -> dict[int, str]:
     """Gives the clips that are marked as bad, or raise the first of them."""
-    marks = map(json.loads, (folder / "marks.jsonl").read_text().splitlines())
-    bad = {clip: mark for clip, mark in enumerate(marks) if isinstance(mark, str)}
+    bad = {clip: mark for clip, mark in enumerate(_marks(folder)) if isinstance(mark, str)}
     for clip, problem in bad.items():
         if not skip_bad:
             raise AudioError(paths[clip], problem)
@@ -158,19 +213,25 @@ def _decode(path: Path, sample_rate: int, num_samples: int) -> bytes | str:
         clip = decode(path, sample_rate, num_samples)
     except AudioError as error:
         return error.problem
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
     return np.minimum(np.rint(clip * 32768), 32767).astype(np.int16).tobytes()
 
 
 @contextmanager
 def _workers(number: int) -> Iterator[Callable[..., Iterable[bytes | str]]]:
     """Gives a `map` that works in `number` processes."""
-    if number == 1:
+    if number <= 1:
         yield map
         return
     # "spawn": a forked copy of a process with threads, as torch starts them, can hang.
     pool = ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer=_start_worker)
     try:
         yield pool.map
+    except BrokenProcessPool as error:
+        raise ChildProcessError(
+            "a decoding process was ended, perhaps for want of memory; start anew, with fewer (data.num_workers=1)"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -17,7 +17,8 @@ class UrbanSound8K(AudioFolds):
             root / "metadata" / "UrbanSound8K.csv",
             columns=("slice_file_name", "fold", "classID", "class"),
             home="https://urbansounddataset.weebly.com/urbansound8k.html",
+            whole=("fold", "classID"),
         )
         files = zip(table["fold"], table["slice_file_name"], strict=True)
-        paths = [root / "audio" / f"fold{fold}" / name for fold, name in files]
+        paths = [root / "audio" / f"fold{fold}" / str(name) for fold, name in files]
         return Metadata(paths, table["fold"], table["classID"], table["class"])
