@@ -124,7 +124,9 @@ def test_images_and_labels_that_are_not_as_many(tmp_path: Path, name: str, shape
         write_idx(tmp_path / f"{part}-images-idx3-ubyte", np.zeros((count, 28, 28), np.uint8))
         write_idx(tmp_path / f"{part}-labels-idx1-ubyte", np.zeros(count, np.uint8))
     write_idx(tmp_path / name, np.zeros(shape, np.uint8))
-    with pytest.raises(ValueError, match=rf"{name.split('-')[0]}-labels-idx1-ubyte in .* hold images .* not .* of each"):
+    with pytest.raises(
+        ValueError, match=rf"{name.split('-')[0]}-labels-idx1-ubyte in .* hold images .* not .* of each"
+    ):
         MNISTScale(tmp_path)
 
 

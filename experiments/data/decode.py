@@ -64,7 +64,7 @@ def decode(path: Path | str, sample_rate: int, num_samples: int) -> np.ndarray:
     with open(path, "rb"):
         pass  # libsndfile would not say why it cannot be read
     try:
-        # By its name: an open file libsndfile reads by calling Python, and Ctrl-C within such a call would be swallowed.
+        # By its name: libsndfile reads an open file by calling Python, and swallows a Ctrl-C within the call.
         with soundfile.SoundFile(str(path)) as file:
             middle, start = _read_middle(path, file, sample_rate, num_samples)
             rate, total = file.samplerate, _resampled_length(file.frames, file.samplerate, sample_rate)

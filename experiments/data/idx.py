@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-
 PARTS = {"train": 60_000, "t10k": 10_000}  # and their numbers of images
 
 
