@@ -6,6 +6,14 @@ from typing import Any
 from lightning import Fabric
 from torch import nn
 
+from experiments.run import Card
+
+
+def as_run(asked: Mapping[str, Any], card: Card) -> dict[str, Any]:
+    """Gives what `place` wants of a command's ``trainer``: where it says null, what the run was trained with."""
+    run = card.config["trainer"]
+    return {key: run[key] if value is None else value for key, value in asked.items()}
+
 
 def place(network: nn.Module, trainer: Mapping[str, Any]) -> nn.Module:
     """Moves a network to one device, on which it calculates in a precision, as the trainer would have it.
