@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from experiments.data.cache import build_cache, lengths
+from experiments.data.cache import build_cache, rows
 from experiments.data.clips import Clips, windows
-from experiments.data.folds import split_folds
+from experiments.data.folds import check_metadata, split_folds
 from experiments.data.playback import Played
 from experiments.data.source import Fold, Stage
 
@@ -50,7 +50,8 @@ class AudioSet:
             window by itself.
         cache_dir: Folder of the decoded clips.
         on_bad_file: "raise" an error if a file is missing or bad, or "skip" it with a warning.
-        num_workers: Number of decoding processes; None is one per core.
+        num_workers: Number of decoding processes; 0 decodes in the program's own, None is one per core.
+        trim: Silence at both ends is cut off, what is this many decibels below the loudest moment; None: nothing.
 
     Attributes:
         num_samples: Length of a clip, in samples.
@@ -78,7 +79,12 @@ class AudioSet:
         cache_dir: Path | str = "runs/cache",
         on_bad_file: str = "raise",
         num_workers: int | None = None,
+        trim: float | None = None,
     ) -> None:
+        for key, value in {"sample_rate": sample_rate, "duration": duration, "window": window, "hop": hop}.items():
+            optional = key != "sample_rate" and value is None
+            if not optional and not (isinstance(value, int | float) and 0 < value < float("inf")):
+                raise ValueError(f"data.{key}={value} is no number above 0")
         length = window or duration
         if length is None:
             raise ValueError("data.duration=null leaves recordings as long as they are; data.window=… cuts them")
@@ -87,10 +93,17 @@ class AudioSet:
         self.classes, self.sample_rate, self.num_samples = list(classes), sample_rate, round(length * sample_rate)
         self.hop_samples = round((hop or length) * sample_rate)
         self.cropped = None if duration is None else round(duration * sample_rate)
-        self.pool_windows = pool_windows
-        self.cache_dir, self.on_bad_file, self.num_workers = Path(cache_dir), on_bad_file, num_workers or os.cpu_count()
+        self.pool_windows, self.trim = pool_windows, trim
+        self.cache_dir, self.on_bad_file = Path(cache_dir), on_bad_file
+        self.num_workers = os.cpu_count() if num_workers is None else num_workers
+        if num_workers is not None and num_workers < 0:
+            raise ValueError(
+                f"data.num_workers={num_workers} is less than 0, which decodes in the program's own process"
+            )
         if on_bad_file not in ("raise", "skip"):
             raise ValueError(f"data.on_bad_file={on_bad_file} is unknown; choose raise or skip")
+        if trim is not None and not trim > 0:
+            raise ValueError(f"data.trim={trim} is not a number of decibels above 0; null trims nothing")
         if self.num_samples < 1 or self.hop_samples < 1:
             raise ValueError(f"{length} s at data.sample_rate={sample_rate} Hz, or data.hop, is less than one sample")
         self._table = self._existing(pd.DataFrame(recordings._asdict() | {"target": list(recordings.target)}))
@@ -104,7 +117,7 @@ class AudioSet:
         """
         clips = self._clips(stage)
         targets = np.stack(clips["target"].to_list()) if len(clips) else np.empty(0)
-        return Clips(self._decoded[0], self.num_samples, clips["start"].to_numpy(), targets)
+        return Clips(self._decoded[0], self.num_samples, clips["row"].to_numpy(), targets, clips["start"].to_numpy())
 
     def rescaled(self, stage: Stage, factor: float) -> Played:
         """Gives the clips of a stage at another playback speed; 2 is twice as fast.
@@ -129,7 +142,7 @@ class AudioSet:
         return self._clips(stage).index.to_list() if self.pool_windows else None
 
     def _clips(self, stage: Stage) -> pd.DataFrame:
-        """The clips of a stage: their files, targets, and where they start in the cache; the index is the recording."""
+        """The clips of a stage: their files, targets, rows of the cache and where in them they start; the index is the recording."""
         table = self._decoded[1]
         clips = table[table["stage"] == stage].explode("start")
         if len(clips) == 0:
@@ -143,17 +156,13 @@ class AudioSet:
     def _decoded(self) -> tuple[Path, pd.DataFrame]:
         """The cache's file, and the recordings in it, with where their clips start."""
         paths = list(self._table["path"])
-        skip, workers = self.on_bad_file == "skip", self.num_workers or 1
+        skip, whole, workers = self.on_bad_file == "skip", self.cropped is None, self.num_workers or 0
         size = self.cropped or self.num_samples
-        file, bad = build_cache(paths, self.sample_rate, size, self.cache_dir, skip, workers, self.cropped is None)
+        file, bad = build_cache(paths, self.sample_rate, size, self.cache_dir, skip, workers, self.trim, whole)
         _warn([f"{paths[clip]} {problem}" for clip, problem in bad.items()], len(paths))
         table = self._table.drop(index=list(bad))
-        rows = lengths(file)
-        begins = np.cumsum([0, *rows[:-1]])
-        starts = [
-            begin + windows(row, self.num_samples, self.hop_samples) for begin, row in zip(begins, rows, strict=True)
-        ]
-        return file, table.assign(start=pd.Series(starts, table.index, dtype=object))
+        cuts = [windows(length, self.num_samples, self.hop_samples) for _, length in rows(file.parent)]
+        return file, table.assign(row=range(len(table)), start=pd.Series(cuts, table.index, dtype=object))
 
     def _existing(self, table: pd.DataFrame) -> pd.DataFrame:
         exists = table["path"].map(Path.is_file)
@@ -190,11 +199,12 @@ class AudioFolds(AudioSet):
 
     Raises:
         FileNotFoundError: ``root`` does not hold the set, or a file of its metadata is missing.
-        ValueError: The metadata are broken, or an argument is out of range.
+        ValueError: The metadata are broken or contradict themselves, or an argument is out of range.
     """
 
     def __init__(self, root: Path | str, test_fold: Fold = 1, val_fold: Fold | None = None, **options: Any) -> None:
-        table = pd.DataFrame(self.read(Path(root))._asdict())
+        table = pd.DataFrame(self.read(Path(root))._asdict()).astype({"name": str})
+        check_metadata(table)
         self.folds = split_folds(table["fold"], test_fold, val_fold)
         classes: list[str] = table.sort_values("target")["name"].unique().tolist()
         stages = {fold: stage for stage, folds in self.folds.items() for fold in folds}

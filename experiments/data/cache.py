@@ -2,22 +2,24 @@
 
 A cache is a folder, named by its content: `clips.int16` has a row for every good clip, `marks.jsonl` a line for every
 clip in turn: checksum and length of its row, or the reason why it has none. It is filled as NAME.partial and renamed
-when whole. A killed run's folder stays; the next run checks its rows against the marks and goes on after the last good
-one.
+when whole. A killed run's folder stays; the next run checks its rows against the marks and goes on after the last good one.
+So it does with a cache that turns out not to be whole.
 """
 
-import fcntl
+import errno
 import hashlib
 import json
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import wait
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 
@@ -32,9 +35,9 @@ from experiments.data.decode import AudioError, decode, to_int16
 from experiments.data.room import check_room
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 SAMPLE = np.dtype(np.int16).itemsize  # bytes
-Mark = list[int] | str  # checksum and length of a row in samples, or what is wrong with the file
+Mark = list[int] | str  # checksum (CRC-32) and length of a row in samples, or what is wrong with the file
+T = TypeVar("T")
 
 
 def build_cache(
@@ -44,9 +47,10 @@ def build_cache(
     cache_dir: Path,
     skip_bad: bool,
     num_workers: int,
+    trim: float | None = None,
     whole: bool = False,
 ) -> tuple[Path, dict[int, str]]:
-    """Decodes audio files into a cache, or find them there.
+    """Decodes audio files into a cache, or finds them there, where a read-only place is good enough.
 
     Args:
         paths: audio files.
@@ -54,8 +58,9 @@ def build_cache(
         num_samples: length of the clips, in samples.
         cache_dir: folder of all caches.
         skip_bad: leave bad files out rather than raise.
-        num_workers: number of decoding processes; 1 decodes in this one.
-        whole: leave what is longer than `num_samples` as long as it is; `lengths` tells how long.
+        num_workers: number of decoding processes; 0 or 1 decodes in this one.
+        trim: silence to cut off, see `decode`.
+        whole: leave longer clips as long as they are; `rows` tells how long.
 
     Returns:
         The file of int16 rows, shape (good clips, num_samples), in the order of `paths`; and the files left out, as
@@ -63,37 +68,65 @@ def build_cache(
 
     Raises:
         AudioError: a file is bad, and `skip_bad` is false.
+        ChildProcessError: a decoding process was ended from outside.
+        OSError: the cache cannot be written.
+        RuntimeError: this is a decoding process, which began with the script that started it.
     """
-    folder = cache_dir / _key(paths, sample_rate, num_samples, whole)
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    with lock(folder.with_suffix(".lock")):
-        if not folder.exists():
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        # The script would wait here for itself: it holds the lock, and waits for this process.
+        raise RuntimeError(
+            "decoding starts processes, which run the script anew as far as here: put what it does under "
+            "if __name__ == '__main__', or decode with num_workers=1"
+        )
+    job = partial(_decode, sample_rate=sample_rate, num_samples=num_samples, trim=trim, whole=whole)
+    folder = cache_dir / _key(paths, sample_rate, num_samples, trim, whole)
+    if not _complete(folder, len(paths)):
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with lock(folder.with_suffix(".lock")):
             unfinished = folder.with_suffix(".partial")
-            unfinished.mkdir(exist_ok=True)
-            _fill(unfinished, paths, sample_rate, num_samples, skip_bad, num_workers, whole)
-            unfinished.rename(folder)
+            if folder.exists() and not _complete(folder, len(paths)):
+                log.warning("%s is not whole; its good clips are kept, the others are decoded anew", folder)
+                shutil.rmtree(unfinished, ignore_errors=True)
+                folder.rename(unfinished)
+            if not folder.exists():
+                unfinished.mkdir(exist_ok=True)
+                check_room(unfinished, paths, sample_rate, num_samples, whole)
+                _fill(unfinished, paths, job, skip_bad, num_workers)
+                unfinished.rename(folder)
     return folder / "clips.int16", _bad(folder, paths, skip_bad)
 
 
-def lengths(file: Path) -> list[int]:
-    """Gives the length of every row of a cache, in samples."""
-    return [mark[1] for mark in _marks(file.parent) if not isinstance(mark, str)]
+def _complete(folder: Path, clips: int) -> bool:
+    """Whether a cache has a mark for each clip and a row for each good one; what is in them is looked at in use."""
+    try:
+        size = SAMPLE * sum(length for _, length in rows(folder))
+        return (folder / "clips.int16").stat().st_size == size and len(_marks(folder)) == clips
+    except (FileNotFoundError, TypeError, ValueError):
+        return False
+
+
+def rows(folder: Path) -> list[list[int]]:
+    """Gives the checksum (CRC-32) and the length, in samples, of every row of a cache."""
+    return [mark for mark in _marks(folder) if not isinstance(mark, str)]
 
 
 def _marks(folder: Path) -> list[Mark]:
-    return list(map(json.loads, (folder / "marks.jsonl").read_text().splitlines()))
+    return [json.loads(line) for line in (folder / "marks.jsonl").read_text().splitlines()]
 
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Holds a lock file: a second process waits here. The system frees it when the process ends, however it ends."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("waiting for the process that holds %s", path)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    held = FileLock(path)
+    try:
+        held.acquire(blocking=False)
+    except Timeout:
+        log.info("waiting for the process that holds %s", path)
+        held.acquire()
+    try:
         yield
+    finally:
+        held.release()
 
 
 @contextmanager
@@ -110,26 +143,32 @@ class _Speed(ProgressColumn):
         return f"{task.finished_speed or task.speed or 0:.0f} clips/s"
 
 
-def _key(paths: Sequence[Path], sample_rate: int, num_samples: int, whole: bool) -> str:
+def _key(paths: Sequence[Path], *options: float | None) -> str:
     files = [(str(path.absolute()), stat.st_size, stat.st_mtime_ns) for path in paths for stat in [path.stat()]]
-    return hashlib.sha256(repr((files, sample_rate, num_samples, whole)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((files, options)).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    """Names the folder, should the disk be full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            f"the disk of {folder} is full; make room, or choose another place with data.cache_dir=…; what is decoded "
+            "is kept"
+        ) from error
 
 
 def _fill(
-    folder: Path,
-    paths: Sequence[Path],
-    sample_rate: int,
-    num_samples: int,
-    skip_bad: bool,
-    num_workers: int,
-    whole: bool,
+    folder: Path, paths: Sequence[Path], job: Callable[[Path], bytes | str], skip_bad: bool, num_workers: int
 ) -> None:
     done = _resume(folder)
-    present = (folder / "clips.int16").stat().st_size
-    check_room(folder.parent, paths, sample_rate, num_samples, whole, present)
     _bad(folder, paths, skip_bad)
-    job = partial(_decode, sample_rate=sample_rate, num_samples=num_samples, whole=whole)
     with (
+        _disk(folder),
         (folder / "clips.int16").open("ab") as clips,
         (folder / "marks.jsonl").open("ab") as marks,
         progress("Decoding", len(paths), done) as count,
@@ -183,24 +222,30 @@ def _bad(folder: Path, paths: Sequence[Path], skip_bad: bool) -> dict[int, str]:
     return bad
 
 
-def _decode(path: Path, sample_rate: int, num_samples: int, whole: bool) -> bytes | str:
+def _decode(path: Path, sample_rate: int, num_samples: int, trim: float | None, whole: bool) -> bytes | str:
     try:
-        clip = decode(path, sample_rate, num_samples, whole)
+        clip = decode(path, sample_rate, num_samples, trim, whole)
     except AudioError as error:
         return error.problem
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
     return to_int16(clip).tobytes()
 
 
 @contextmanager
 def _workers(number: int) -> Iterator[Callable[..., Iterable[bytes | str]]]:
     """Gives a `map` that works in `number` processes."""
-    if number == 1:
+    if number <= 1:
         yield map
         return
     # "spawn": a forked copy of a process with threads, as torch starts them, can hang.
     pool = ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer=_start_worker)
     try:
         yield partial(_map, pool, 4 * number)
+    except BrokenProcessPool as error:
+        raise ChildProcessError(
+            "a decoding process was ended, perhaps for want of memory; start anew, with fewer (data.num_workers=1)"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -1,5 +1,6 @@
 """Waveforms of one length, read from the cache."""
 
+import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,35 +11,50 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from experiments.data.cache import rows
+
 
 class Clips(Dataset[tuple[Tensor, Any]]):
     """Clips of a cache: item i is (waveform (1, num_samples) float32 within [-1, 1], target).
 
+    An item of a row whose checksum is not that of the cache raises `ValueError`.
+
     Args:
         file: The int16 file of the cache.
         num_samples: Length of a clip, in samples.
-        starts: Where the clips of this dataset begin in the file, in samples.
+        rows: The rows of the file that the clips are in.
         labels: Labels (N,), or 0 and 1 for every class (N, num_classes).
+        starts: Where in its row each clip begins, in samples; None: where the row begins.
     """
 
-    def __init__(self, file: Path, num_samples: int, starts: np.ndarray, labels: np.ndarray) -> None:
-        self.file, self.num_samples, self.starts, self.labels = file, num_samples, starts, labels
+    def __init__(
+        self, file: Path, num_samples: int, rows: np.ndarray, labels: np.ndarray, starts: np.ndarray | None = None
+    ) -> None:
+        self.file, self.num_samples, self.rows, self.labels = file, num_samples, rows, labels
+        self.starts = np.zeros(len(rows), int) if starts is None else starts
 
     @cached_property
-    def _memory(self) -> np.ndarray:
-        return np.memmap(self.file, np.int16, "r")
+    def _memory(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, set[int]]:
+        """The file; of every row its checksum, and its begin and the next one's; and the rows that have been checked."""
+        checksums, lengths = np.array(rows(self.file.parent)).T
+        return np.memmap(self.file, np.int16, "r"), checksums, np.cumsum([0, *lengths]), set()
 
     def __getstate__(self) -> dict[str, Any]:
         # Every process maps the file itself; a pickled map would be a copy of all its clips.
         return {name: value for name, value in vars(self).items() if name != "_memory"}
 
     def __len__(self) -> int:
-        return len(self.starts)
+        return len(self.rows)
 
     def __getitem__(self, item: int) -> tuple[Tensor, Any]:
-        start, target = self.starts[item], self.labels[item]
-        clip = self._memory[start : start + self.num_samples].astype(np.float32)
-        return torch.from_numpy(clip / 32768)[None], torch.from_numpy(target) if target.ndim else int(target)
+        row, label = self.rows[item], self.labels[item]
+        samples, checksums, begins, checked = self._memory
+        if row not in checked and zlib.crc32(samples[begins[row] : begins[row + 1]]) != checksums[row]:
+            raise ValueError(f"{self.file} is damaged in row {row}; delete the folder, and it will be made anew")
+        checked.add(row)  # once in a process: a row may be a long recording, of many clips
+        start = begins[row] + self.starts[item]
+        clip = samples[start : start + self.num_samples].astype(np.float32)
+        return torch.from_numpy(clip / 32768)[None], torch.from_numpy(label) if label.ndim else int(label)
 
 
 def windows(length: int, size: int, hop: int) -> np.ndarray:

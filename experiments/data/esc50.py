@@ -7,7 +7,6 @@ from experiments.data.audio import AudioFolds, Metadata
 from experiments.data.folds import read_csv
 
 HOME = "https://github.com/karolpiczak/ESC-50"
-LAYOUT = f"data.root must be the unpacked download, which holds meta/esc50.csv and audio/; download it from {HOME}"
 
 
 class ESC50(AudioFolds):
@@ -30,8 +29,8 @@ class ESC50(AudioFolds):
     def read(self, root: Path) -> Metadata:
         """Reads meta/esc50.csv."""
         columns = ["filename", "fold", "target", "category"] + ["esc10"] * (self.subset == "esc10")
-        table = read_csv(root / "meta" / "esc50.csv", columns, LAYOUT, f"download it again from {HOME}")
+        table = read_csv(root / "meta" / "esc50.csv", columns, HOME, whole=("fold", "target"))
         if self.subset == "esc10":
             table = table[table["esc10"].astype(str) == "True"]
-        paths = [root / "audio" / name for name in table["filename"]]
+        paths = [root / "audio" / str(name) for name in table["filename"]]
         return Metadata(paths, table["fold"], table["target"], table["category"])

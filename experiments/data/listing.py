@@ -9,7 +9,7 @@ import pandas as pd
 
 from experiments.data.audio import AudioSet, Recordings
 from experiments.data.clips import many_hot
-from experiments.data.folds import read_csv, split_folds
+from experiments.data.folds import in_order, read_csv, split_folds
 from experiments.data.source import Fold, Stage
 
 IMAGES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -82,13 +82,11 @@ def read_listing(file: Path) -> pd.DataFrame:
         FileNotFoundError: There is none.
         ValueError: It lacks a column or has an empty field, or lists a file twice.
     """
-    needs = "it needs the columns file, label, and fold or split"
-    separator = "\t" if file.suffix == ".tsv" else ","
-    table = read_csv(file, ["file"], f"data.metadata must be a CSV file; {needs}", needs, separator)
+    table = read_csv(file, ["file"], separator="\t" if file.suffix == ".tsv" else ",")
     if "label" not in table or not {"fold", "split"} & set(table):
-        raise ValueError(f"{file} has the columns {', '.join(map(str, table))}; {needs}")
-    if len(table) == 0:
-        raise ValueError(f"{file} lists no file")
+        raise ValueError(
+            f"{file} has the columns {', '.join(map(str, table))}; it needs the columns file, label, and fold or split"
+        )
     if (twice := table["file"].duplicated()).any():
         raise ValueError(f"{file} lists {table['file'][twice].iloc[0]} twice; a file has one line, and one fold")
     return table
@@ -114,8 +112,9 @@ def _targets(labels: pd.Series, multi_label: bool | None) -> tuple[list[str], np
 def _folds(table: pd.DataFrame, file: Path, test_fold: Any, val_fold: Any) -> dict[Stage, list[Fold]]:
     if "fold" not in table:
         raise ValueError(f"{file} has no column fold, so that there is no data.test_fold={test_fold}")
-    asked = [None if fold is None else _fold(fold) for fold in (test_fold, val_fold)]
-    return split_folds(map(_fold, table["fold"]), *asked)
+    folds = [_fold(fold) for fold in table["fold"]]
+    tested = in_order(folds)[0] if test_fold is None else _fold(test_fold)
+    return split_folds(folds, tested, None if val_fold is None else _fold(val_fold))
 
 
 def _stages(table: pd.DataFrame, file: Path, folds: Mapping[Stage, Sequence[Fold]] | None) -> list[str]:

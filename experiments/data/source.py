@@ -70,6 +70,25 @@ def checked(source: Any) -> Source:
     return source
 
 
+def checked_factors(source: Source, factors: Any) -> list[float]:
+    """Gives the factors to test on, if a source can be rescaled by all of them.
+
+    Raises:
+        ValueError: It cannot, or they are no list of numbers.
+
+    Example:
+        >>> checked_factors(None, 2)
+        Traceback (most recent call last):
+        ValueError: rescale=2 is no list of numbers; write rescale=[0.5,1,2], or rescale=[] for none
+    """
+    several = isinstance(factors, Sequence) and not isinstance(factors, str)
+    if not several or not all(isinstance(factor, int | float) for factor in factors):
+        raise ValueError(f"rescale={factors} is no list of numbers; write rescale=[0.5,1,2], or rescale=[] for none")
+    for factor in factors:
+        source.check_factor(factor)
+    return list(factors)
+
+
 @dataclass(frozen=True)
 class Extras:
     """What some sources have beside `Source`, as attributes of the same names.

@@ -5,8 +5,6 @@ from pathlib import Path
 from experiments.data.audio import AudioFolds, Metadata
 from experiments.data.folds import read_csv
 
-HOME = "https://urbansounddataset.weebly.com/urbansound8k.html"
-
 
 class UrbanSound8K(AudioFolds):
     """UrbanSound8K as it is downloaded: metadata/UrbanSound8K.csv and audio/fold1 … fold10. Arguments: `AudioFolds`.
@@ -19,10 +17,9 @@ class UrbanSound8K(AudioFolds):
         table = read_csv(
             root / "metadata" / "UrbanSound8K.csv",
             columns=("slice_file_name", "fold", "classID", "class"),
-            missing="data.root must be the unpacked download, which holds metadata/UrbanSound8K.csv and audio/; "
-            f"download it from {HOME}",
-            remedy=f"download it again from {HOME}",
+            home="https://urbansounddataset.weebly.com/urbansound8k.html",
+            whole=("fold", "classID"),
         )
         files = zip(table["fold"], table["slice_file_name"], strict=True)
-        paths = [root / "audio" / f"fold{fold}" / name for fold, name in files]
+        paths = [root / "audio" / f"fold{fold}" / str(name) for fold, name in files]
         return Metadata(paths, table["fold"], table["classID"], table["class"])

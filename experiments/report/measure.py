@@ -46,7 +46,10 @@ def logits_and_targets(
     batches = DataLoader(examples, batch_size)
     bar = track(batches, title, transient=True, disable=not Console().is_terminal)
     pairs = [(network(x.to(device)).cpu(), target) for x, target in bar]
-    return torch.cat([logits for logits, _ in pairs]), torch.cat([target for _, target in pairs])
+    logits = torch.cat([logits for logits, _ in pairs])
+    if not logits.isfinite().all():
+        raise ValueError("the network gives NaN or infinite numbers, which are no result")
+    return logits, torch.cat([target for _, target in pairs])
 
 
 def of_recordings(
