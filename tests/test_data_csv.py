@@ -229,7 +229,7 @@ def test_images_of_several_sizes_need_one(tmp_path: Path) -> None:
             "no.wav is in the metadata but not",
         ),
         ("file,label,fold", [(f"{i}.png", "a", i) for i in range(3)], "0.png is in the metadata but not on disk"),
-        ("file,label,fold", [], "lists no file"),
+        ("file,label,fold", [], "no line below its head; mend it"),
     ],
 )
 def test_a_broken_listing_is_told_in_one_line(tmp_path: Path, columns: str, rows: Any, message: str) -> None:

@@ -2,8 +2,8 @@
 
 A cache is a folder, named by its content: `clips.int16` has a row for every good clip, `marks.jsonl` a line for every
 clip in turn: checksum and length of its row, or the reason why it has none. It is filled as NAME.partial and renamed
-when whole. A killed run's folder stays; the next run checks its rows against the marks and goes on after the last good one.
-So it does with a cache that turns out not to be whole.
+when whole. A killed run's folder stays; the next run checks its rows against the marks and goes on after the last good
+one. So it does with a cache that turns out not to be whole.
 """
 
 import errno

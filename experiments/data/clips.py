@@ -35,7 +35,7 @@ class Clips(Dataset[tuple[Tensor, Any]]):
 
     @cached_property
     def _memory(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, set[int]]:
-        """The file; of every row its checksum, and its begin and the next one's; and the rows that have been checked."""
+        """The file; of every row its checksum and where it begins; and the rows that have been checked."""
         checksums, lengths = np.array(rows(self.file.parent)).T
         return np.memmap(self.file, np.int16, "r"), checksums, np.cumsum([0, *lengths]), set()
 
@@ -49,7 +49,7 @@ class Clips(Dataset[tuple[Tensor, Any]]):
     def __getitem__(self, item: int) -> tuple[Tensor, Any]:
         row, label = self.rows[item], self.labels[item]
         samples, checksums, begins, checked = self._memory
-        if row not in checked and zlib.crc32(samples[begins[row] : begins[row + 1]]) != checksums[row]:
+        if row not in checked and zlib.crc32(samples[begins[row] : begins[row + 1]].data) != checksums[row]:
             raise ValueError(f"{self.file} is damaged in row {row}; delete the folder, and it will be made anew")
         checked.add(row)  # once in a process: a row may be a long recording, of many clips
         start = begins[row] + self.starts[item]

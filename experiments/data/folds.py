@@ -26,15 +26,9 @@ def read_csv(
     """
     again = f"download it again from {home}" if home else "mend it"
     if not csv.is_file():
-        folder = "" if csv.parent.name in ("", "..") else f"{csv.parent.name}/"
-        raise FileNotFoundError(
-            f"{csv} not found: "
-            + (
-                f"data.root must be the unpacked download, which holds {folder}{csv.name}; download it from {home}"
-                if home
-                else "data.metadata must be a CSV file"
-            )
-        )
+        unpacked = f"data.root must be the unpacked download, which holds {csv.parent.name}/{csv.name} and audio/"
+        what = f"{unpacked}; download it from {home}" if home else "data.metadata must be a CSV file"
+        raise FileNotFoundError(f"{csv} not found: {what}")
     try:
         # None, NA and nan are names like others.
         table = pd.read_csv(csv, sep=separator, keep_default_na=False, na_values=[""])
