@@ -32,7 +32,7 @@ def rank(network: nn.Module, card: Card, task: Task, file: str) -> list[tuple[st
     """
     if card.sample_rate is None or card.num_samples is None:
         raise ValueError("the network was not trained on sound")
-    clip = torch.from_numpy(decode(file, card.sample_rate, card.num_samples))
+    clip = torch.from_numpy(decode(file, card.sample_rate, card.num_samples, card.config["data"].get("trim")))
     probabilities = task.probabilities(network(clip[None, None]))[0].tolist()
     return sorted(zip(card.classes, probabilities, strict=True), key=lambda pair: -pair[1])
 

@@ -80,7 +80,8 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
         cfg.seed,
         card(cfg, source),
     )
-    batches = Batches(source, cfg.batch_size, cfg.num_workers, cfg.seed)
+    transforms = [instantiate(node) for node in (cfg.augment or {}).values()]
+    batches = Batches(source, cfg.batch_size, cfg.num_workers, cfg.seed, cfg.fraction, transforms)
     trainer.fit(module, batches, ckpt_path=run.last if run.last.exists() else None)
     if not trainer.is_global_zero:
         return None
@@ -209,7 +210,7 @@ def command(cfg: DictConfig) -> float | None:
 def main(cfg: DictConfig | None = None) -> Any:
     """Runs the command; a sweeper such as Optuna's is given the monitored validation metric of the best epoch."""
     # Hydra takes null for a value, but not for a group; there an empty list says the same.
-    sys.argv = [re.sub(r"^(experiment|scheduler|callbacks|logger)=null$", r"\1=[]", arg) for arg in sys.argv]
+    sys.argv = [re.sub(r"^(experiment|augment|scheduler|callbacks|logger)=null$", r"\1=[]", arg) for arg in sys.argv]
     return command(cfg)
 
 

@@ -89,17 +89,6 @@ def test_large_images_are_the_small_ones_enlarged() -> None:
     assert np.array_equal(large.images[5], np.asarray(enlarged))
 
 
-def test_only_training_images_are_augmented_and_torchs_seed_decides() -> None:
-    digits = DigitsScale(augment=(0.5, 2.0))
-    assert digits.split("val").augment is digits.split("test").augment is None
-    train = digits.split("train")
-    torch.manual_seed(1)
-    first = [train[i][0] for i in range(20)]
-    assert not all(torch.equal(image, train[i][0]) for i, image in enumerate(first))
-    torch.manual_seed(1)
-    assert all(torch.equal(image, train[i][0]) for i, image in enumerate(first))
-
-
 def test_one_scale_to_train_on_and_others_to_test_on() -> None:
     digits = DigitsScale(train_scales=(1.0, 1.0))
     rows = digits.rows["train"]
@@ -136,7 +125,6 @@ def test_a_broken_file_is_named(tmp_path: Path, content: bytes, suffix: str) -> 
     [
         ({"scales": (0.5, 2)}, r"data.scales=\[0.5, 2\] is not a range within \[0.1, 1\]"),
         ({"train_scales": (1.0, 0.5)}, "data.train_scales"),
-        ({"augment": (0.0, 2.0)}, "data.augment"),
         ({"size": 14}, "data.size=14 is less than the 28 pixels"),
     ],
 )

@@ -134,6 +134,7 @@ class AudioFolds:
         cache_dir: folder of the decoded clips.
         on_bad_file: "raise" an error if a file is missing or bad, or "skip" it with a warning.
         num_workers: number of decoding processes; None is one per core.
+        trim: silence at both ends is cut off, what is this many decibels below the loudest moment; None: nothing.
 
     Attributes:
         classes: class names; the index is the label.
@@ -160,11 +161,15 @@ class AudioFolds:
         cache_dir: Path | str = "runs/cache",
         on_bad_file: str = "raise",
         num_workers: int | None = None,
+        trim: float | None = None,
     ) -> None:
         self.sample_rate, self.num_samples = sample_rate, round(duration * sample_rate)
         self.cache_dir, self.on_bad_file, self.num_workers = Path(cache_dir), on_bad_file, num_workers or os.cpu_count()
+        self.trim = trim
         if on_bad_file not in ("raise", "skip"):
             raise ValueError(f"data.on_bad_file={on_bad_file} is unknown; choose raise or skip")
+        if trim is not None and not trim > 0:
+            raise ValueError(f"data.trim={trim} is not a number of decibels above 0; null trims nothing")
         if self.num_samples < 1:
             raise ValueError(f"data.duration={duration} s at data.sample_rate={sample_rate} Hz is less than one sample")
         table = pd.DataFrame(self.read(Path(root))._asdict())
@@ -215,7 +220,7 @@ class AudioFolds:
         paths = list(self._table["path"])
         skip = self.on_bad_file == "skip"
         workers = self.num_workers or 1
-        file, bad = build_cache(paths, self.sample_rate, self.num_samples, self.cache_dir, skip, workers)
+        file, bad = build_cache(paths, self.sample_rate, self.num_samples, self.cache_dir, skip, workers, self.trim)
         _warn([f"{paths[clip]} {problem}" for clip, problem in bad.items()], len(paths))
         return file, self._table.drop(index=list(bad))
 

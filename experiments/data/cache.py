@@ -31,7 +31,13 @@ log = logging.getLogger(__name__)
 
 
 def build_cache(
-    paths: Sequence[Path], sample_rate: int, num_samples: int, cache_dir: Path, skip_bad: bool, num_workers: int
+    paths: Sequence[Path],
+    sample_rate: int,
+    num_samples: int,
+    cache_dir: Path,
+    skip_bad: bool,
+    num_workers: int,
+    trim: float | None = None,
 ) -> tuple[Path, dict[int, str]]:
     """Decodes audio files into a cache, or find them there.
 
@@ -42,6 +48,7 @@ def build_cache(
         cache_dir: folder of all caches.
         skip_bad: leave bad files out rather than raise.
         num_workers: number of decoding processes; 1 decodes in this one.
+        trim: silence to cut off, see `decode`.
 
     Returns:
         The file of int16 rows, shape (good clips, num_samples), in the order of `paths`; and the files left out, as
@@ -50,13 +57,13 @@ def build_cache(
     Raises:
         AudioError: a file is bad, and `skip_bad` is false.
     """
-    folder = cache_dir / _key(paths, sample_rate, num_samples)
+    folder = cache_dir / _key(paths, sample_rate, num_samples, trim)
     cache_dir.mkdir(parents=True, exist_ok=True)
     with lock(folder.with_suffix(".lock")):
         if not folder.exists():
             unfinished = folder.with_suffix(".partial")
             unfinished.mkdir(exist_ok=True)
-            _fill(unfinished, paths, sample_rate, num_samples, skip_bad, num_workers)
+            _fill(unfinished, paths, sample_rate, num_samples, skip_bad, num_workers, trim)
             unfinished.rename(folder)
     return folder / "clips.int16", _bad(folder, paths, skip_bad)
 
@@ -87,17 +94,23 @@ class _Speed(ProgressColumn):
         return f"{task.finished_speed or task.speed or 0:.0f} clips/s"
 
 
-def _key(paths: Sequence[Path], sample_rate: int, num_samples: int) -> str:
+def _key(paths: Sequence[Path], sample_rate: int, num_samples: int, trim: float | None) -> str:
     files = [(str(path.absolute()), stat.st_size, stat.st_mtime_ns) for path in paths for stat in [path.stat()]]
-    return hashlib.sha256(repr((files, sample_rate, num_samples)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((files, sample_rate, num_samples, trim)).encode()).hexdigest()[:16]
 
 
 def _fill(
-    folder: Path, paths: Sequence[Path], sample_rate: int, num_samples: int, skip_bad: bool, num_workers: int
+    folder: Path,
+    paths: Sequence[Path],
+    sample_rate: int,
+    num_samples: int,
+    skip_bad: bool,
+    num_workers: int,
+    trim: float | None,
 ) -> None:
     done = _resume(folder, np.dtype(np.int16).itemsize * num_samples)
     _bad(folder, paths, skip_bad)
-    job = partial(_decode, sample_rate=sample_rate, num_samples=num_samples)
+    job = partial(_decode, sample_rate=sample_rate, num_samples=num_samples, trim=trim)
     with (
         (folder / "clips.int16").open("ab") as clips,
         (folder / "marks.jsonl").open("ab") as marks,
@@ -153,9 +166,9 @@ def _bad(folder: Path, paths: Sequence[Path], skip_bad: bool) -> dict[int, str]:
     return bad
 
 
-def _decode(path: Path, sample_rate: int, num_samples: int) -> bytes | str:
+def _decode(path: Path, sample_rate: int, num_samples: int, trim: float | None) -> bytes | str:
     try:
-        clip = decode(path, sample_rate, num_samples)
+        clip = decode(path, sample_rate, num_samples, trim)
     except AudioError as error:
         return error.problem
     return np.minimum(np.rint(clip * 32768), 32767).astype(np.int16).tobytes()

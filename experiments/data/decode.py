@@ -39,7 +39,7 @@ def fit(x: np.ndarray, num_samples: int) -> np.ndarray:
     return np.pad(x, (spare // 2, spare - spare // 2))
 
 
-def decode(path: Path | str, sample_rate: int, num_samples: int) -> np.ndarray:
+def decode(path: Path | str, sample_rate: int, num_samples: int, trim: float | None = None) -> np.ndarray:
     """Reads an audio file (wav, flac, ogg, mp3, ...) as a mono clip of fixed rate and length.
 
     Channels are averaged, the rate is changed by `librosa.resample` (`soxr_hq`), and the clip is centre-cropped or
@@ -49,6 +49,7 @@ def decode(path: Path | str, sample_rate: int, num_samples: int) -> np.ndarray:
         path: audio file.
         sample_rate: rate of the clip, in Hz.
         num_samples: length of the clip, in samples.
+        trim: silence at both ends is cut off first, what is this many decibels below the loudest moment; None: nothing.
 
     Returns:
         float32 array of shape (num_samples,), within [-1, 1].
@@ -67,6 +68,8 @@ def decode(path: Path | str, sample_rate: int, num_samples: int) -> np.ndarray:
     if not np.isfinite(channels).all():
         raise AudioError(path, "has NaN or infinite samples")
     mono = channels.mean(axis=1)
+    if trim is not None and mono.any():
+        mono, _ = librosa.effects.trim(mono, top_db=trim)
     clip = fit(librosa.resample(mono, orig_sr=rate, target_sr=sample_rate, res_type="soxr_hq"), num_samples)
     # Float files may go beyond full scale, and resampling may overshoot it. Turned down, the clip keeps its shape and
     # fits the int16 of the cache; clipped, it would be distorted.

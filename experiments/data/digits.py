@@ -24,7 +24,6 @@ class ScaledDigits:
         size: side of the images in pixels; if above 28 they are enlarged after they were shrunk.
         scales: range of the factors, which are uniform in it.
         train_scales: the same for training and validation; None is `scales`.
-        augment: range of a random rescaling of training images, as factors; None for none.
 
     Attributes:
         classes: the ten digits.
@@ -47,17 +46,14 @@ class ScaledDigits:
         size: int = SIDE,
         scales: Range = (0.3, 1.0),
         train_scales: Range | None = None,
-        augment: Range | None = None,
     ) -> None:
         train_scales = train_scales or scales
         for name, (low, high) in ("scales", scales), ("train_scales", train_scales):
             if not 0.1 <= low <= high <= 1:
                 raise ValueError(f"data.{name}=[{low}, {high}] is not a range within [0.1, 1]")
-        if augment and not 0.25 <= augment[0] <= augment[1] <= 4:
-            raise ValueError(f"data.augment={list(augment)} is not a range within [0.25, 4]; null is no augmentation")
         if size < SIDE:
             raise ValueError(f"data.size={size} is less than the {SIDE} pixels of the images")
-        self.images, self.labels, self.size, self.augment = images, labels, size, augment
+        self.images, self.labels, self.size = images, labels, size
         self.classes = [str(digit) for digit in range(10)]
         rng = np.random.default_rng(seed)
         ends = np.cumsum(list(counts.values()))
@@ -90,7 +86,7 @@ class ScaledDigits:
         images = np.stack([shrink(image, factor) for image, factor in zip(self.images[rows], factors, strict=True)])
         if self.size > SIDE:
             images = np.stack([resize(image, (self.size, self.size)) for image in images])
-        return Images(images, self.labels[rows], self.augment if stage == "train" else None)
+        return Images(images, self.labels[rows])
 
 
 class MNISTScale(ScaledDigits):

@@ -3,6 +3,8 @@
 from typing import Any
 
 import librosa
+import numpy as np
+import scipy.fft
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -25,6 +27,22 @@ def play(clip: Tensor, factor: float) -> Tensor:
     """
     played = librosa.resample(clip[0].numpy(), orig_sr=factor, target_sr=1, res_type="soxr_hq")
     return torch.from_numpy(fit(played, clip.shape[1]))[None]
+
+
+def resample(x: Tensor, length: int) -> Tensor:
+    """Resamples a sound (C, T) to another length, band-limited, in one step for any ratio.
+
+    It is the sum of the cosines of its discrete cosine transform, sampled elsewhere: those above half of the new rate
+    are left out, and as they mirror the sound at its ends, no jump rings there, as it would in a Fourier transform.
+
+    Example:
+        >>> resample(torch.ones(1, 6), 4)
+        tensor([[1., 1., 1., 1.]])
+    """
+    old = x.shape[-1]
+    spectrum = scipy.fft.dct(x.numpy(), norm="ortho")[..., :length]
+    padded = np.pad(spectrum, [(0, 0)] * (x.ndim - 1) + [(0, length - spectrum.shape[-1])])
+    return torch.from_numpy(scipy.fft.idct(padded, norm="ortho") * np.float32((length / old) ** 0.5))
 
 
 class Played(Dataset[tuple[Tensor, int]]):
