@@ -90,13 +90,25 @@ def test_large_images_are_the_small_ones_enlarged() -> None:
 
 
 def test_one_scale_to_train_on_and_others_to_test_on() -> None:
-    digits = DigitsScale(train_scales=(1.0, 1.0))
+    digits = DigitsScale(train_scales=(1.0, 1.0), fit_rescaled=True)
     rows = digits.rows["train"]
     assert np.array_equal(digits.split("train").images, digits.images[rows])
     for factor in (0.35, 0.7):
         images = digits.rescaled("test", factor).images
         expected = [shrink(image, factor) for image in digits.images[digits.rows["test"]]]
         assert np.array_equal(images, np.stack(expected))
+    with pytest.raises(ValueError, match=r"rescale=1.1 is out of range.* to 1$"):
+        digits.rescaled("test", 1.1)
+
+
+@pytest.mark.parametrize(("size", "factor", "side"), [(28, 0.5, 14), (28, 2, 56), (56, 0.35, 20)])
+def test_rescaled_digits_are_neither_padded_nor_cut(size: int, factor: float, side: int) -> None:
+    digits = DigitsScale(size=size)
+    images = digits.rescaled("test", factor).images
+    assert images.shape == (600, side, side)
+    original = digits.images[digits.rows["test"]][7]
+    expected = Image.fromarray(original).resize((side, side), Image.Resampling.BICUBIC)
+    assert np.array_equal(images[7], np.asarray(expected))
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])

@@ -135,6 +135,7 @@ class AudioFolds:
         on_bad_file: "raise" an error if a file is missing or bad, or "skip" it with a warning.
         num_workers: number of decoding processes; None is one per core.
         trim: silence at both ends is cut off, what is this many decibels below the loudest moment; None: nothing.
+        fit_rescaled: cut or zero-pad rescaled clips to the length of the others, for comparison with older results.
 
     Attributes:
         classes: class names; the index is the label.
@@ -162,10 +163,11 @@ class AudioFolds:
         on_bad_file: str = "raise",
         num_workers: int | None = None,
         trim: float | None = None,
+        fit_rescaled: bool = False,
     ) -> None:
         self.sample_rate, self.num_samples = sample_rate, round(duration * sample_rate)
         self.cache_dir, self.on_bad_file, self.num_workers = Path(cache_dir), on_bad_file, num_workers or os.cpu_count()
-        self.trim = trim
+        self.trim, self.fit_rescaled = trim, fit_rescaled
         if on_bad_file not in ("raise", "skip"):
             raise ValueError(f"data.on_bad_file={on_bad_file} is unknown; choose raise or skip")
         if trim is not None and not trim > 0:
@@ -202,7 +204,7 @@ class AudioFolds:
             ValueError: the factor is not from 1/4 to 4.
         """
         self.check_factor(factor)
-        return Played(self.split(stage), factor)
+        return Played(self.split(stage), factor, self.fit_rescaled)
 
     def check_factor(self, factor: float) -> None:
         """Raises ValueError unless a playback speed is from 1/4 to 4."""
