@@ -34,7 +34,7 @@ def rank(network: nn.Module, card: Card, task: Task, file: str) -> list[tuple[st
     """
     if card.sample_rate is None or card.num_samples is None:
         raise ValueError("the network was not trained on sound")
-    clip = torch.from_numpy(decode(file, card.sample_rate, card.num_samples))
+    clip = torch.from_numpy(decode(file, card.sample_rate, card.num_samples, card.config["data"].get("trim")))
     logits = network(clip[None, None].to(next(network.parameters()).device))
     if not logits.isfinite().all():
         raise ValueError("gives NaN or infinite numbers: the network is no good")

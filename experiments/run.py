@@ -133,6 +133,7 @@ class Results:
         val: The same on the validation examples; in JSON their names begin with ``val_``.
         test_clips: Number of test examples.
         rescaled: Factor → the monitored metric on test examples that are rescaled by it.
+        moved: Factor → how far the logits move when inputs are rescaled by it, see `report.measure.distance`.
         test_fold: The fold that was tested; None: the set has no folds.
         folds: All folds of the set.
         parameters: Number of learned numbers.
@@ -152,6 +153,7 @@ class Results:
     val: dict[str, float]
     test_clips: int
     rescaled: dict[str, float] = field(default_factory=dict)
+    moved: dict[str, float] = field(default_factory=dict)
     test_fold: Fold | None = None
     folds: list[Fold] = field(default_factory=list)
     parameters: int = 0

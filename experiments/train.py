@@ -86,7 +86,8 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
     module = Classifier(
         network, task, instantiate(cfg.optimizer), instantiate(cfg.scheduler), cfg.wavelet_loss, cfg.seed, mine
     )
-    batches = Batches(source, cfg.batch_size, cfg.num_workers, cfg.seed)
+    transforms = [instantiate(node) for node in (cfg.augment or {}).values()]
+    batches = Batches(source, cfg.batch_size, cfg.num_workers, cfg.seed, cfg.fraction, transforms)
     with interruptible(run):
         trainer.fit(module, batches, ckpt_path=before)
         if not trainer.is_global_zero:
@@ -269,7 +270,7 @@ def command(cfg: DictConfig) -> float | None:
 def main(cfg: DictConfig | None = None) -> Any:
     """Runs the command; a sweeper such as Optuna's is given the monitored validation metric of the best epoch."""
     # Hydra takes null for a value, but not for a group; there an empty list says the same.
-    sys.argv = [re.sub(r"^(experiment|scheduler|callbacks|logger)=null$", r"\1=[]", arg) for arg in sys.argv]
+    sys.argv = [re.sub(r"^(experiment|augment|scheduler|callbacks|logger)=null$", r"\1=[]", arg) for arg in sys.argv]
     return command(cfg)
 
 

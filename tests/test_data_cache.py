@@ -36,8 +36,8 @@ def decoded(monkeypatch):
     return names
 
 
-def build(paths, skip_bad=False, num_workers=1, length=LENGTH):
-    return build_cache(paths, RATE, length, paths[0].parent / "cache", skip_bad, num_workers)
+def build(paths, skip_bad=False, num_workers=1, length=LENGTH, trim=None):
+    return build_cache(paths, RATE, length, paths[0].parent / "cache", skip_bad, num_workers, trim)
 
 
 def rows(file):
@@ -81,10 +81,11 @@ def test_second_run_decodes_nothing(paths, decoded):
     assert len(decoded) == len(paths)
 
 
-def test_changed_file_rate_or_length_makes_a_new_cache(paths, decoded):
+def test_changed_file_rate_length_or_trimming_makes_a_new_cache(paths, decoded):
     first = build(paths)[0]
     assert build(paths, length=LENGTH + 1)[0] != first
     assert build(paths[:-1])[0] != first
+    assert build(paths, trim=40)[0] != first
     decoded.clear()
     os.utime(paths[0], ns=(0, 0))
     assert build(paths)[0] != first

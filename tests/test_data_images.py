@@ -89,25 +89,26 @@ def test_large_images_are_the_small_ones_enlarged() -> None:
     assert np.array_equal(large.images[5], np.asarray(enlarged))
 
 
-def test_only_training_images_are_augmented_and_torchs_seed_decides() -> None:
-    digits = DigitsScale(augment=(0.5, 2.0))
-    assert digits.split("val").augment is digits.split("test").augment is None
-    train = digits.split("train")
-    torch.manual_seed(1)
-    first = [train[i][0] for i in range(20)]
-    assert not all(torch.equal(image, train[i][0]) for i, image in enumerate(first))
-    torch.manual_seed(1)
-    assert all(torch.equal(image, train[i][0]) for i, image in enumerate(first))
-
-
 def test_one_scale_to_train_on_and_others_to_test_on() -> None:
-    digits = DigitsScale(train_scales=(1.0, 1.0))
+    digits = DigitsScale(train_scales=(1.0, 1.0), fit_rescaled=True)
     rows = digits.rows["train"]
     assert np.array_equal(digits.split("train").images, digits.images[rows])
     for factor in (0.35, 0.7):
         images = digits.rescaled("test", factor).images
         expected = [shrink(image, factor) for image in digits.images[digits.rows["test"]]]
         assert np.array_equal(images, np.stack(expected))
+    with pytest.raises(ValueError, match=r"rescale=1.1 is out of range.* to 1$"):
+        digits.rescaled("test", 1.1)
+
+
+@pytest.mark.parametrize(("size", "factor", "side"), [(28, 0.5, 14), (28, 2, 56), (56, 0.35, 20)])
+def test_rescaled_digits_are_neither_padded_nor_cut(size: int, factor: float, side: int) -> None:
+    digits = DigitsScale(size=size)
+    images = digits.rescaled("test", factor).images
+    assert images.shape == (600, side, side)
+    original = digits.images[digits.rows["test"]][7]
+    expected = Image.fromarray(original).resize((side, side), Image.Resampling.BICUBIC)
+    assert np.array_equal(images[7], np.asarray(expected))
 
 
 @pytest.mark.parametrize(
@@ -156,10 +157,8 @@ def test_a_broken_file_is_named(tmp_path: Path, content: bytes, suffix: str) -> 
     [
         ({"scales": [0.5, 2]}, r"data.scales=\[0.5, 2\] is not a range within \[0.1, 1\]"),
         ({"scales": [0.5]}, r"data.scales=\[0.5\] is not a range"),
-        ({"augment": "abc"}, "data.augment=abc is not a range"),
         ({"size": 28.5}, "data.size=28.5 is no whole number"),
         ({"train_scales": (1.0, 0.5)}, "data.train_scales"),
-        ({"augment": (0.0, 2.0)}, "data.augment"),
         ({"size": 14}, "data.size=14 is no whole number of at least the 28 pixels"),
     ],
 )

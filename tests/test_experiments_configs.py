@@ -76,7 +76,7 @@ def test_data_without_an_experiment_bring_the_factors_to_test_on(name: str) -> N
         source.check_factor(source, factor)
 
 
-@pytest.mark.parametrize("group", ["optimizer", "scheduler", "task", "callbacks", "logger"])
+@pytest.mark.parametrize("group", ["augment", "optimizer", "scheduler", "task", "callbacks", "logger"])
 def test_every_option_composes(group: str) -> None:
     for file in (CONF / group).glob("*.yaml"):
         assert OmegaConf.to_container(composed(f"{group}={file.stem}")[group], resolve=True)

@@ -230,13 +230,27 @@ def test_a_tone_moves_by_the_factor(factor: float) -> None:
 def test_play_against_another_resampler() -> None:
     rng = np.random.default_rng(0)
     smooth = scipy.signal.sosfiltfilt(scipy.signal.butter(6, 0.15, output="sos"), rng.standard_normal(4000))
-    fast = play(torch.from_numpy(smooth.astype(np.float32))[None], 2)[0].numpy()
-    assert not fast[:1000].any() and not fast[3000:].any()
+    sound = torch.from_numpy(smooth.astype(np.float32))[None]
+    fast = play(sound, 2)[0].numpy()
+    assert len(fast) == 2000
     expected = scipy.signal.resample_poly(smooth, 1, 2)
-    np.testing.assert_allclose(fast[1100:2900], expected[100:1900], atol=2e-3 * np.abs(expected).max())
-    slow = play(torch.from_numpy(smooth.astype(np.float32))[None], 0.5)[0].numpy()
+    np.testing.assert_allclose(fast[100:1900], expected[100:1900], atol=2e-3 * np.abs(expected).max())
+    slow = play(sound, 0.5)[0].numpy()
     expected = scipy.signal.resample(smooth, 8000)
-    np.testing.assert_allclose(slow, expected[2000:6000], atol=2e-3 * np.abs(expected).max())
+    np.testing.assert_allclose(slow[200:7800], expected[200:7800], atol=2e-3 * np.abs(expected).max())
+
+
+def test_played_clips_are_neither_padded_nor_cut_unless_it_is_asked_for(tmp_path: Path) -> None:
+    root = write_set(tmp_path)
+    options = {"sample_rate": 8000, "duration": 0.25, "cache_dir": tmp_path / "cache", "num_workers": 1}
+    whole, fitted = (UrbanSound8K(root, fit_rescaled=fit, **options) for fit in (False, True))  # type: ignore[arg-type]
+    for factor, length in (0.5, 4000), (1.41, 1419), (2, 1000):
+        clip, label = whole.rescaled("test", factor)[1]
+        assert clip.shape == (1, length) and label == whole.split("test")[1][1]
+        cut, _ = fitted.rescaled("test", factor)[1]
+        assert cut.shape == (1, 2000)
+        around, start = (clip, cut) if length > 2000 else (cut, clip), abs(length - 2000) // 2
+        assert torch.equal(around[0][:, start : start + around[1].shape[1]], around[1])
 
 
 def test_play_at_the_original_speed_changes_nothing() -> None:

@@ -52,6 +52,7 @@ class AudioSet:
         on_bad_file: "raise" an error if a file is missing or bad, or "skip" it with a warning.
         num_workers: Number of decoding processes; 0 decodes in the program's own, None is one per core.
         trim: Silence at both ends is cut off, what is this many decibels below the loudest moment; None: nothing.
+        fit_rescaled: Cut or zero-pad rescaled clips to the length of the others, for comparison with older results.
 
     Attributes:
         num_samples: Length of a clip, in samples.
@@ -80,6 +81,7 @@ class AudioSet:
         on_bad_file: str = "raise",
         num_workers: int | None = None,
         trim: float | None = None,
+        fit_rescaled: bool = False,
     ) -> None:
         for key, value in {"sample_rate": sample_rate, "duration": duration, "window": window, "hop": hop}.items():
             optional = key != "sample_rate" and value is None
@@ -93,7 +95,7 @@ class AudioSet:
         self.classes, self.sample_rate, self.num_samples = list(classes), sample_rate, round(length * sample_rate)
         self.hop_samples = round((hop or length) * sample_rate)
         self.cropped = None if duration is None else round(duration * sample_rate)
-        self.pool_windows, self.trim = pool_windows, trim
+        self.pool_windows, self.trim, self.fit_rescaled = pool_windows, trim, fit_rescaled
         self.cache_dir, self.on_bad_file = Path(cache_dir), on_bad_file
         self.num_workers = os.cpu_count() if num_workers is None else num_workers
         if num_workers is not None and num_workers < 0:
@@ -126,7 +128,7 @@ class AudioSet:
             ValueError: The factor is not from 1/4 to 4.
         """
         self.check_factor(factor)
-        return Played(self.split(stage), factor)
+        return Played(self.split(stage), factor, self.fit_rescaled)
 
     def check_factor(self, factor: float) -> None:
         """Raises ValueError unless a playback speed is from 1/4 to 4."""

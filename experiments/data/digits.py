@@ -38,7 +38,7 @@ class ScaledDigits:
         size: side of the images in pixels; if above 28 they are enlarged after they were shrunk.
         scales: range of the factors, which are uniform in it.
         train_scales: the same for training and validation; None is `scales`.
-        augment: range of a random rescaling of training images, as factors; None for none.
+        fit_rescaled: put rescaled digits on a black canvas of the old size, for comparison with older results.
 
     Attributes:
         classes: the ten digits.
@@ -61,17 +61,15 @@ class ScaledDigits:
         size: int = SIDE,
         scales: Range = (0.3, 1.0),
         train_scales: Range | None = None,
-        augment: Range | None = None,
+        fit_rescaled: bool = False,
     ) -> None:
         train_scales = train_scales or scales
         for name, values in ("scales", scales), ("train_scales", train_scales):
             if not is_range(values, 0.1, 1):
                 raise ValueError(f"data.{name}={values} is not a range within [0.1, 1]")
-        if augment and not is_range(augment, 0.25, 4):
-            raise ValueError(f"data.augment={augment} is not a range within [0.25, 4]; null is no augmentation")
         if not isinstance(size, int) or size < SIDE:
             raise ValueError(f"data.size={size} is no whole number of at least the {SIDE} pixels of the images")
-        self.images, self.labels, self.size, self.augment = images, labels, size, augment
+        self.images, self.labels, self.size, self.fit_rescaled = images, labels, size, fit_rescaled
         self.classes = [str(digit) for digit in range(10)]
         rng = np.random.default_rng(seed)
         ends = np.cumsum(list(counts.values()))
@@ -86,25 +84,32 @@ class ScaledDigits:
         return self._shrunk(stage, self.factors[stage])
 
     def rescaled(self, stage: Stage, factor: float) -> Images:
-        """Gives the images of a stage, all shrunk by one factor.
+        """Gives the original images of a stage, all resized by one factor.
 
         Raises:
-            ValueError: the factor is not from 0.1 to 1.
+            ValueError: the factor is not from 0.1 to 4; with `fit_rescaled` not from 0.1 to 1.
         """
         self.check_factor(factor)
-        return self._shrunk(stage, np.full(len(self.rows[stage]), factor))
+        rows = self.rows[stage]
+        if self.fit_rescaled:
+            return self._shrunk(stage, np.full(len(rows), factor))
+        side = round(self.size * factor)
+        return Images(np.stack([resize(image, (side, side)) for image in self.images[rows]]), self.labels[rows])
 
     def check_factor(self, factor: float) -> None:
-        """Raises ValueError unless a factor is from 0.1 to 1."""
-        if not 0.1 <= factor <= 1:
-            raise ValueError(f"rescale={factor:g} is out of range; digits can be shrunk by factors from 0.1 to 1")
+        """Raises ValueError unless a factor is from 0.1 to 4; with `fit_rescaled` to 1."""
+        largest = 1 if self.fit_rescaled else 4
+        if not 0.1 <= factor <= largest:
+            raise ValueError(
+                f"rescale={factor:g} is out of range; digits can be resized by factors from 0.1 to {largest}"
+            )
 
     def _shrunk(self, stage: Stage, factors: np.ndarray) -> Images:
         rows = self.rows[stage]
         images = np.stack([shrink(image, factor) for image, factor in zip(self.images[rows], factors, strict=True)])
         if self.size > SIDE:
             images = np.stack([resize(image, (self.size, self.size)) for image in images])
-        return Images(images, self.labels[rows], self.augment if stage == "train" else None)
+        return Images(images, self.labels[rows])
 
 
 class MNISTScale(ScaledDigits):

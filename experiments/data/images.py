@@ -16,20 +16,16 @@ class Images(Dataset[tuple[Tensor, int]]):
     Args:
         images: uint8 images, shape (N, H, W).
         labels: labels, shape (N,).
-        augment: range of a random rescaling of each image, as factors; None for none. It draws torch's random numbers.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, augment: Range | None = None) -> None:
-        self.images, self.labels, self.augment = images, labels, augment
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.images, self.labels = images, labels
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, item: int) -> tuple[Tensor, int]:
         image = torch.from_numpy(self.images[item])[None].float() / 255
-        if self.augment:
-            low, high = self.augment
-            image = rescale(image, low * (high / low) ** torch.rand(()).item())
         return image, int(self.labels[item])
 
 
@@ -51,6 +47,22 @@ def rescale(image: Tensor, factor: float) -> Tensor:
     resized = F.interpolate(image[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
     top, left = (height - size[0]) // 2, (width - size[1]) // 2
     return F.pad(resized, (left, width - size[1] - left, top, height - size[0] - top))  # negative: cut
+
+
+def turn(image: Tensor, degrees: float) -> Tensor:
+    """Turns an image (C, H, W) counterclockwise around its centre; it is black beyond its edges.
+
+    Example:
+        >>> turn(torch.tensor([[[0.0, 1.0], [0.0, 0.0]]]), 90).round()
+        tensor([[[1., 0.],
+                 [0., 0.]]])
+    """
+    height, width = image.shape[1:]
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    # Where each pixel comes from, in units of half the width and half the height.
+    theta = torch.tensor([[cos, -sin * height / width, 0], [sin * width / height, cos, 0]], dtype=image.dtype)
+    grid = F.affine_grid(theta[None], [1, *image.shape], align_corners=False)
+    return F.grid_sample(image[None], grid, "bilinear", "zeros", align_corners=False)[0]
 
 
 def shrink(image: np.ndarray, factor: float) -> np.ndarray:
