@@ -132,6 +132,7 @@ class Results:
             and one that is not a number is null.
         val: The same on the validation examples; in JSON their names begin with ``val_``.
         test_clips: Number of test examples.
+        quantity: What the factors change: ``"playback speed"``, ``"angle"``, ….
         rescaled: Factor → the monitored metric on test examples that are rescaled by it.
         moved: Factor → how far the logits move when inputs are rescaled by it, see `report.measure.distance`.
         test_fold: The fold that was tested; None: the set has no folds.
@@ -152,6 +153,7 @@ class Results:
     test: dict[str, float]
     val: dict[str, float]
     test_clips: int
+    quantity: str = ""
     rescaled: dict[str, float] = field(default_factory=dict)
     moved: dict[str, float] = field(default_factory=dict)
     test_fold: Fold | None = None

@@ -140,8 +140,11 @@ def rescaled(file: Path, values: Mapping[float, float], metric: str, chance: flo
     if chance is not None:
         ax.axhline(chance, color=GREY, linestyle=":")
         ax.annotate("chance", (factors[0], chance), (0, 4), textcoords="offset points", color=GREY)
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(factors, [f"×{factor:g}" for factor in factors])
+    if quantity == "angle":
+        ax.set_xticks(factors, [f"{factor:g}°" for factor in factors])
+    else:
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(factors, [f"×{factor:g}" for factor in factors])
     ax.xaxis.set_minor_locator(NullLocator())
     _scale(ax, metric)
     figure.savefig(file, dpi=DPI)
