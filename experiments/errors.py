@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import CompactHydraException, InstantiationException
 from hydra.types import RunMode
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import MissingMandatoryValue
 
 log = logging.getLogger(__name__)
+
+ERRORS = ImportError, MisconfigurationException, OSError, ValueError
 
 
 @contextmanager
@@ -23,13 +25,13 @@ def one_line_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (InstantiationException, MisconfigurationException, MissingMandatoryValue, OSError, ValueError) as error:
+    except (*ERRORS, InstantiationException, MissingMandatoryValue) as error:
         line = _one_line(error)
         if line is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
             log.error("%s", line)
-            raise HydraException(line) from None  # Hydra ends no sweep for it, as it does for a SystemExit
+            raise CompactHydraException(line) from None  # Hydra ends no sweep for it, as it does for a SystemExit
         raise SystemExit(line) from None
 
 
@@ -41,5 +43,7 @@ def _one_line(error: Exception) -> str | None:
     cause = error.__cause__  # what a constructor raised
     if isinstance(cause, MisconfigurationException | OSError | ValueError):
         return f"error: {cause}"
-    # An argument that it does not take, or a class that is not there: Hydra says which.
-    return f"error: {' '.join(str(error).split())}" if cause is None or isinstance(cause, TypeError) else None
+    if cause is None or isinstance(cause, ImportError | TypeError):
+        # A class that is not there, or an argument that it does not take: Hydra says which.
+        return f"error: {' '.join(str(error).split())}"
+    return None

@@ -58,6 +58,7 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
         ".*exists and is not empty.*",
         ".*LeafSpec.*",
         "No positive samples.*",
+        ".*conditioned on metric.*",
     ):
         warnings.filterwarnings("ignore", noise)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)

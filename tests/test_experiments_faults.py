@@ -42,7 +42,7 @@ def copy(once: Path, tmp_path: Path) -> Path:
 
 
 def short(root: Path) -> list[str]:
-    return [*tiny(root), "rescale=[]"]
+    return [*tiny(root), "model=m3", "data.duration=0.2", "wavelet_loss=0", "rescale=[]"]
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:
@@ -87,9 +87,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(copy: Path, monkeypatch: pytes
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpointing.torch, "save", fill)
-    with pytest.raises(
-        SystemExit, match=r"(last|best).ckpt cannot be written \(No space left on device\); .* untouched"
-    ):
+    with pytest.raises(SystemExit, match=r".ckpt cannot be written \(No space left on device\); .* untouched"):
         command(monkeypatch, f"resume={copy}", "trainer.max_epochs=3")
     assert Run(copy).last.read_bytes() == before
     assert not list(Run(copy).checkpoints.glob("*.partial"))
@@ -142,11 +140,12 @@ def test_a_damaged_config(content: str, copy: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_refused_resume_leaves_the_run_as_it_was(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command(monkeypatch, f"resume={copy}", "trainer.max_epochs=3")
     before = Run(copy).config.read_text()
-    with pytest.raises(SystemExit, match="current_epoch=2, but you have set .*max_epochs=1"):
+    with pytest.raises(SystemExit, match=r"current_epoch=2, but you have set .*max_epochs=1"):
         command(monkeypatch, f"resume={copy}", "trainer.max_epochs=1")
     assert Run(copy).config.read_text() == before
-    command(monkeypatch, f"resume={copy}", "trainer.max_epochs=3")
+    command(monkeypatch, f"resume={copy}")
     assert OmegaConf.load(Run(copy).config).trainer.max_epochs == epochs(copy) == 3
 
 
@@ -167,9 +166,7 @@ def test_data_that_changed_are_not_gone_on_with(copy: Path, tmp_path: Path, monk
 def test_a_run_that_goes_astray_ends_and_keeps_nothing_of_it(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(
-        SystemExit, match="_loss is (nan|inf) in epoch 1: training went astray; try a lower optimizer.lr"
-    ):
+    with pytest.raises(SystemExit, match=r"_loss is (nan|inf) in epoch 1: .*; try a lower optimizer.lr"):
         command(monkeypatch, *short(root), "optimizer.lr=1e30", f"folder={tmp_path}")
     assert not Run(tmp_path).started and not Run(tmp_path).results.exists()
 
@@ -279,12 +276,10 @@ def test_options_of_the_trainer_leave_a_run_that_can_go_on(
     assert epochs(folder) == epochs(tmp_path / "unbroken")
 
 
-@pytest.mark.parametrize(
-    "option", ["trainer.max_epochs=0", "+trainer.limit_train_batches=0", "+trainer.fast_dev_run=true"]
-)
+@pytest.mark.parametrize("option", ["max_epochs=0", "limit_train_batches=0", "fast_dev_run=true"])
 def test_a_run_that_trains_nothing(option: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit, match="error: no epoch was trained, so there is nothing to test"):
-        command(monkeypatch, *short(root), option, f"folder={tmp_path}")
+        command(monkeypatch, *short(root), f"++trainer.{option}", f"folder={tmp_path}")
 
 
 @pytest.mark.parametrize(
@@ -301,7 +296,7 @@ def test_a_run_that_trains_nothing(option: str, root: Path, tmp_path: Path, monk
         ("compile=nonsense", "compile=nonsense: .*default"),
         ("trainer=gpu", "No supported gpu backend|No available GPU|accelerator"),
         ("trainer.devices=0", "devices"),
-        ("trainer.accelerator=tpu", "tpu|TPU"),
+        ("trainer.accelerator=tpu", "torch_xla|TPU"),
         ("+model.color=red", "color"),
         ("model._target_=wavenets.models.None", "wavenets.models.None"),
         ("data.test_fold=null", "data.test_fold=None is not a fold"),
