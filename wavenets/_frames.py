@@ -1,8 +1,8 @@
 """What each frame sees of the features on all turns: the gathering before a group convolution, in one pass.
 
 Frame q sees the features of quarter q + t turned back t times, for t = 0 … 3, side by side as channels. With rows of C
-numbers, one for every orientation, example and pixel, that is a selection of rows. Each frame sees each row once, so the
-gradient is a selection for every frame, and their sum; a scatter, which torch would do, takes many times as long.
+numbers, one for every orientation, example and pixel, that is a selection of rows. Each frame sees each row once, so
+the gradient is a selection for every frame, and their sum; a scatter, which torch would do, takes many times as long.
 """
 
 from collections.abc import Sequence
