@@ -87,7 +87,7 @@ def main() -> None:
     title = f"{options.batch} × {shape}, {options.precision}, {device}, torch {torch.__version__}"
     show(rows, title)
     options.out.mkdir(parents=True, exist_ok=True)
-    stem = options.out / f"forward_{options.dim}d_{options.device}_{options.precision}"
+    stem = options.out / f"forward_{options.dim}d_batch{options.batch}_{options.device}_{options.precision}"
     write_json(stem.with_suffix(".json"), {"title": title, "rows": rows})
     draw(rows, title, stem.with_suffix(".png"))
     print(f"in {stem}.json and .png")
