@@ -1,21 +1,23 @@
-"""Writes docs/benchmarks.md from the JSON files of the benchmarks: `make bench` measures them all and then calls this."""
+"""Writes docs/benchmarks.md from the JSON files of the benchmarks: what `make bench` does at its end."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.forward import MODES
+
 FOLDER = Path("docs/benchmarks")
 PAGE = Path("docs/benchmarks.md")
 HEAD = """# Benchmarks
 
-Written by `make bench`, from the files in [benchmarks/](benchmarks). All variants of a case are timed in turn, round after
-round, in one run: what counts are the ratios, each the median over the rounds. Memory is the rise of the peak in a
+Written by `make bench`, from the files in [benchmarks/](benchmarks). All variants of a case are timed in turn, round
+after round: what counts are the ratios, each the median over the rounds. Memory is the rise of the peak in a
 process of its own. With turns the plain twin is a layer or net of as many multiply-adds, R times as wide.
 """
 LIMITS = """## Where the time goes
 
-Time of a layer, alone, as a multiple of the least time that its multiply-adds or its memory traffic allow on this machine,
-in a training step.
+Time of a layer, alone, as a multiple of the least time that its multiply-adds or its memory traffic allow on this
+machine, in a training step.
 """
 
 
@@ -36,7 +38,7 @@ def forward(results: dict[str, Any]) -> str:
             cells.setdefault(row["variant"], [row["variant"]]).extend(
                 [time, f"{row['time_ratio']:.2f}", memory, f"{row['memory_ratio']:.2f}"]
             )
-        columns = [case, *(["forward", "× ours", "memory", "× ours"] + ["training step", "× ours", "memory", "× ours"])]
+        columns = [case, *(name for mode in MODES for name in (mode, "× ours", "memory", "× ours"))]
         parts.append(table(columns, list(cells.values())))
     return "\n".join(parts)
 
