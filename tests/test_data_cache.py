@@ -1,3 +1,4 @@
+import errno
 import multiprocessing
 import os
 import pickle
@@ -183,3 +184,89 @@ def test_dataset_pickles_without_its_clips(paths):
     copy = pickle.loads(pickle.dumps(clips))
     assert len(pickle.dumps(clips)) == unused
     assert copy[3][0].equal(x)
+
+
+def test_a_damaged_cache_is_decoded_anew_where_it_is_damaged(paths, decoded, caplog):
+    spoil(paths[1])
+    file = build(paths, skip_bad=True)[0]
+    marks = file.parent / "marks.jsonl"
+    good, good_marks = file.read_bytes(), marks.read_bytes()
+    row = 2 * LENGTH
+    for rows_kept, marks_kept, again in (
+        (good[: 3 * row], good_marks, ["4.wav", "5.wav", "6.wav"]),
+        (good[: 3 * row - 1], good_marks, ["3.wav", "4.wav", "5.wav", "6.wav"]),
+        (b"", good_marks, ["0.wav", "1.wav", "2.wav", "3.wav", "4.wav", "5.wav", "6.wav"]),
+        (good, b"", ["0.wav", "1.wav", "2.wav", "3.wav", "4.wav", "5.wav", "6.wav"]),
+        (good, b"\x00" * 30, ["0.wav", "1.wav", "2.wav", "3.wav", "4.wav", "5.wav", "6.wav"]),
+        (good, good_marks[: good_marks.rindex(b"\n", 0, -1) + 1], ["6.wav"]),
+    ):
+        file.write_bytes(rows_kept)
+        marks.write_bytes(marks_kept)
+        decoded.clear(), caplog.clear()
+        assert build(paths, skip_bad=True)[1].keys() == {1}
+        assert decoded == again
+        assert (file.read_bytes(), marks.read_bytes()) == (good, good_marks)
+        assert f"{file.parent} is not whole" in caplog.text
+    file.unlink()
+    build(paths, skip_bad=True)
+    assert file.read_bytes() == good
+
+
+def test_a_damaged_row_is_named_when_it_is_used(paths):
+    file, _ = build(paths)
+    with file.open("r+b") as content:
+        content.seek(2 * LENGTH * 3 + 7)
+        content.write(b"\x55\x55")
+    clips = Clips(file, LENGTH, np.arange(7), np.arange(7))
+    assert clips[2][0].shape == (1, LENGTH)
+    with pytest.raises(ValueError, match=rf"{file} is damaged in row 3; delete the folder"):
+        clips[3]
+
+
+def test_a_finished_cache_needs_nothing_written(paths, monkeypatch):
+    first = build(paths)
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(cache, "lock", refuse)  # a test that runs as root could write to a read-only folder
+    assert build(paths) == first
+
+
+def test_a_file_that_vanishes_or_may_not_be_read_is_skipped(paths, monkeypatch):
+    def failing(path, *options):
+        if path == paths[2]:
+            raise PermissionError(13, "Permission denied", str(path))
+        return decode(path, *options)
+
+    monkeypatch.setattr(cache, "decode", failing)
+    assert build(paths, skip_bad=True)[1] == {2: "cannot be read (Permission denied)"}
+    with pytest.raises(AudioError, match=r"2\.wav cannot be read \(Permission denied\)"):
+        build(paths)
+
+
+def test_a_script_without_a_guard_is_told_so(paths, monkeypatch):
+    # what multiprocessing sets in a process that is importing the script
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(RuntimeError, match="if __name__ == '__main__'"):
+        build(paths)
+    assert not (paths[0].parent / "cache").exists()
+
+
+def die(path, **options):
+    os._exit(9)
+
+
+def test_an_ended_process_is_told_in_one_line(paths, monkeypatch):
+    monkeypatch.setattr(cache, "_decode", die)
+    with pytest.raises(ChildProcessError, match="a decoding process was ended"):
+        build(paths, num_workers=2)
+
+
+def test_a_full_disk_is_named_with_what_it_takes(paths, monkeypatch):
+    def full(mark):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cache.json, "dumps", full)
+    with pytest.raises(OSError, match=r"the disk of .*\.partial is full; make room"):
+        build(paths)

@@ -111,6 +111,26 @@ def test_rescaled_digits_are_neither_padded_nor_cut(size: int, factor: float, si
     assert np.array_equal(images[7], np.asarray(expected))
 
 
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("train-labels-idx1-ubyte", (60_001,)),  # would shift the labels of all that follow
+        ("t10k-labels-idx1-ubyte", (9_999,)),
+        ("t10k-images-idx3-ubyte", (60_000, 28, 28)),
+        ("train-images-idx3-ubyte", (60_000, 28, 27)),
+    ],
+)
+def test_images_and_labels_that_are_not_as_many(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
+    for part, count in ("train", 60_000), ("t10k", 10_000):
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte", np.zeros((count, 28, 28), np.uint8))
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte", np.zeros(count, np.uint8))
+    write_idx(tmp_path / name, np.zeros(shape, np.uint8))
+    with pytest.raises(
+        ValueError, match=rf"{name.split('-')[0]}-labels-idx1-ubyte in .* hold images .* not .* of each"
+    ):
+        MNISTScale(tmp_path)
+
+
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_idx_files_packed_or_not(tmp_path: Path, suffix: str) -> None:
     array = np.arange(2 * 3 * 5, dtype=np.uint8).reshape(2, 3, 5)
@@ -135,9 +155,11 @@ def test_a_broken_file_is_named(tmp_path: Path, content: bytes, suffix: str) -> 
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"scales": (0.5, 2)}, r"data.scales=\[0.5, 2\] is not a range within \[0.1, 1\]"),
+        ({"scales": [0.5, 2]}, r"data.scales=\[0.5, 2\] is not a range within \[0.1, 1\]"),
+        ({"scales": [0.5]}, r"data.scales=\[0.5\] is not a range"),
+        ({"size": 28.5}, "data.size=28.5 is no whole number"),
         ({"train_scales": (1.0, 0.5)}, "data.train_scales"),
-        ({"size": 14}, "data.size=14 is less than the 28 pixels"),
+        ({"size": 14}, "data.size=14 is no whole number of at least the 28 pixels"),
     ],
 )
 def test_arguments_out_of_range(options: dict, message: str) -> None:

@@ -1,11 +1,15 @@
 """Testing again, predicting, and playing at other speeds."""
 
+import contextlib
 import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.signal
 import soundfile
@@ -15,7 +19,9 @@ from hydra import compose, initialize_config_dir
 from experiments import evaluate, predict
 from experiments.data import UrbanSound8K
 from experiments.data.playback import play
-from experiments.run import load_network
+from experiments.data.relabel import Relabelled
+from experiments.run import Results, load_network
+from experiments.training.place import place
 from experiments.training.task import MultiClass
 from tests.experiment_runs import CONF, run, tiny, write_set
 
@@ -41,11 +47,128 @@ def test_evaluate_gives_the_results_of_the_run(trained: Path, monkeypatch: pytes
 
 def test_evaluate_elsewhere_and_at_other_speeds(trained: Path, tmp_path: Path) -> None:
     root = write_set(tmp_path / "moved")
-    changes = [f"ckpt={trained}/checkpoints/last.ckpt", f"data.root={root}", f"data.cache_dir={tmp_path}/cache"]
+    changes = [f"ckpt={trained}/checkpoints/last.ckpt", f"++data.root={root}", f"++data.cache_dir={tmp_path}/cache"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         results, file = evaluate.evaluate(compose("evaluate", [*changes, "rescale=[0.25,0.7,4]"]))
     assert list(results.rescaled) == ["0.25", "0.7", "4"]
     assert file == trained / "checkpoints" / "last.json"
+
+
+def evaluated(*arguments: str) -> Results:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return evaluate.evaluate(compose("evaluate", list(arguments)))[0]
+
+
+def test_evaluate_on_another_fold_or_with_any_other_value_of_the_data(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = Path(shutil.copy(trained / "checkpoints" / "last.ckpt", trained / "copy.ckpt"))
+    monkeypatch.setattr(
+        sys, "argv", ["evaluate", f"ckpt={last}", "data.test_fold=3", "data.duration=0.2", "rescale=[]"]
+    )
+    evaluate.main()
+    results = Results.load(last.with_suffix(".json"))
+    assert (results.test_fold, results.rescaled) == (3, {})
+    assert "was trained or validated on fold 3" in capsys.readouterr().out
+    root = Results.load(trained / "results.json")
+    assert results.test["loss"] != root.test["loss"]
+
+
+def test_classes_are_found_by_their_names(trained: Path, tmp_path: Path) -> None:
+    same = f"ckpt={trained}", f"++data.cache_dir={tmp_path}/cache", "rescale=[]"
+    before = evaluated(*same)
+    csv = write_set(tmp_path / "set") / "metadata" / "UrbanSound8K.csv"
+    table = pd.read_csv(csv)
+    table.assign(classID=(table["classID"] + 1) % 3).to_csv(csv, index=False)
+    other = evaluated(*same, f"++data.root={tmp_path}/set")
+    assert (other.classes, other.test, other.confusion) == (before.classes, before.test, before.confusion)
+    table.assign(**{"class": table["class"].replace("class1", "cow")}).to_csv(csv, index=False)
+    with pytest.raises(ValueError, match="does not know the class cow; it knows class0, class1, class2"):
+        evaluated(*same, f"++data.root={tmp_path}/set")
+    table[table["classID"] != 1].to_csv(csv, index=False)  # fewer classes are no harm
+    fewer = evaluated(*same, f"++data.root={tmp_path}/set")
+    assert fewer.test_clips == 2 and fewer.confusion is not None and len(fewer.confusion) == 3
+
+
+def test_targets_with_a_value_for_each_class_are_found_by_name() -> None:
+    source = SimpleNamespace(classes=["a", "b"], quantity="", split=lambda _: [(0, torch.tensor([0.25, 0.75]))])
+    ((_, target),) = Relabelled(source, ["b", "c", "a"]).split("test")
+    assert target.tolist() == [0.75, 0, 0.25]
+
+
+@pytest.mark.parametrize("command", [evaluate, predict])
+def test_precision_and_device_are_the_run_s_or_asked_for(
+    command: Any, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed = []
+    monkeypatch.setattr(command, "place", lambda network, trainer: placed.append(trainer) or place(network, trainer))
+    soundfile.write(tmp_path / "a.wav", np.ones(800), 8000)
+    arguments = [f"files=[{tmp_path}/a.wav]"] if command is predict else ["rescale=[]"]
+    for changes in [], ["trainer.precision=bf16-mixed", "trainer.accelerator=cpu"]:
+        monkeypatch.setattr(sys, "argv", ["command", f"ckpt={trained}", *arguments, *changes])
+        with contextlib.suppress(SystemExit):
+            command.main()
+    assert [trainer["precision"] for trainer in placed] == ["32-true", "bf16-mixed"]
+    assert [trainer["accelerator"] for trainer in placed] == ["auto", "cpu"]
+    monkeypatch.setattr(sys, "argv", ["command", f"ckpt={trained}", *arguments, "trainer.precision=7"])
+    with pytest.raises(SystemExit, match="error: .*precision.*7"):
+        command.main()
+
+
+def test_a_network_of_nan_gives_no_result(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    for weight in checkpoint["state_dict"].values():
+        weight.fill_(torch.nan) if weight.is_floating_point() else None
+    torch.save(checkpoint, tmp_path / "nan.ckpt")
+    with pytest.raises(ValueError, match="the network gives NaN"):
+        evaluated(f"ckpt={tmp_path}/nan.ckpt")
+    soundfile.write(tmp_path / "a.wav", np.ones(800), 8000)
+    monkeypatch.setattr(sys, "argv", ["predict", f"ckpt={tmp_path}/nan.ckpt", f"files=[{tmp_path}/a.wav]"])
+    with pytest.raises(SystemExit):
+        predict.main()
+    out, err = capsys.readouterr()
+    assert "a.wav gives NaN" in err and "%" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["files=[]"], "names no file"),
+        (["files=[x.wav]", "top=-1"], "top=-1 is no number of classes"),
+        (["files=[x.wav]", "top=abc"], "top=abc is no number of classes"),
+        (["files=[x.wav]", "ckpt=null"], "ckpt is null"),
+    ],
+)
+def test_predict_s_mistakes(arguments: list[str], message: str, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["predict", f"ckpt={trained}", *arguments])
+    with pytest.raises(SystemExit, match=message):
+        predict.main()
+
+
+def test_a_checkpoint_is_not_overwritten_by_its_results(trained: Path, tmp_path: Path) -> None:
+    shutil.copy(trained / "checkpoints" / "best.ckpt", tmp_path / "x.json")
+    with pytest.raises(ValueError, match="x.json would be overwritten"):
+        evaluated(f"ckpt={tmp_path}/x.json")
+
+
+@pytest.mark.parametrize("rescale", ["2", "[abc]", "abc"])
+def test_factors_that_are_no_list_of_numbers(rescale: str, trained: Path) -> None:
+    with pytest.raises(ValueError, match=r"rescale=.* is no list of numbers; write rescale=\[0.5,1,2\]"):
+        evaluated(f"ckpt={trained}", f"rescale={rescale}")
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_checkpoint_is_named(damage: str, trained: Path, tmp_path: Path) -> None:
+    content = bytearray((trained / "checkpoints" / "best.ckpt").read_bytes())
+    if damage == "cut":
+        del content[len(content) // 2 :]
+    else:
+        content[len(content) // 2] ^= 0xFF  # torch would load it
+    (tmp_path / "best.ckpt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"best.ckpt is damaged"):
+        load_network(tmp_path / "best.ckpt")
 
 
 def test_predict_ranks_the_classes(trained: Path, tmp_path: Path) -> None:

@@ -6,11 +6,25 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_digits
 
-from experiments.data.idx import read_idx
+from experiments.data.idx import PARTS, read_mnist
 from experiments.data.images import Images, Range, resize, shrink
 from experiments.data.source import Stage
 
 SIDE = 28  # of the images, in pixels
+
+
+def is_range(values: Any, least: float, greatest: float) -> bool:
+    """Whether a value of the configuration is a range within bounds.
+
+    Example:
+        >>> is_range([0.5, 1], 0.1, 1), is_range([1, 0.5], 0.1, 1), is_range([0.5], 0.1, 1), is_range("0.5", 0.1, 1)
+        (True, False, False, False)
+    """
+    try:
+        low, high = values
+        return bool(least <= low <= high <= greatest)
+    except (TypeError, ValueError):
+        return False
 
 
 class ScaledDigits:
@@ -51,11 +65,11 @@ class ScaledDigits:
         fit_rescaled: bool = False,
     ) -> None:
         train_scales = train_scales or scales
-        for name, (low, high) in ("scales", scales), ("train_scales", train_scales):
-            if not 0.1 <= low <= high <= 1:
-                raise ValueError(f"data.{name}=[{low}, {high}] is not a range within [0.1, 1]")
-        if size < SIDE:
-            raise ValueError(f"data.size={size} is less than the {SIDE} pixels of the images")
+        for name, values in ("scales", scales), ("train_scales", train_scales):
+            if not is_range(values, 0.1, 1):
+                raise ValueError(f"data.{name}={values} is not a range within [0.1, 1]")
+        if not isinstance(size, int) or size < SIDE:
+            raise ValueError(f"data.size={size} is no whole number of at least the {SIDE} pixels of the images")
         self.images, self.labels, self.size, self.fit_rescaled = images, labels, size, fit_rescaled
         self.classes = [str(digit) for digit in range(10)]
         rng = np.random.default_rng(seed)
@@ -114,11 +128,7 @@ class MNISTScale(ScaledDigits):
     """
 
     def __init__(self, root: Path | str, **options: Any) -> None:
-        parts = "train", "t10k"
-        images, labels = (
-            np.concatenate([read_idx(Path(root), f"{part}-{kind}-ubyte") for part in parts])
-            for kind in ("images-idx3", "labels-idx1")
-        )
+        images, labels = map(np.concatenate, zip(*(read_mnist(Path(root), part) for part in PARTS), strict=True))
         super().__init__(images, labels, {"train": 10_000, "val": 2_000, "test": 50_000}, **options)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from experiments.data.source import Source
+from experiments.data.source import Extras, Source
 from experiments.training.task import Task, headline
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,10 @@ def logits_and_targets(
         pairs.append((network(x.to(device)).cpu(), target))
     if small:
         log.warning("%s: %d inputs are zero-padded to %d, the least size of the network", title, small, least)
-    return torch.cat([logits for logits, _ in pairs]), torch.cat([target for _, target in pairs])
+    logits = torch.cat([logits for logits, _ in pairs])
+    if not logits.isfinite().all():
+        raise ValueError("the network gives NaN or infinite numbers, which are no result")
+    return logits, torch.cat([target for _, target in pairs])
 
 
 def _of_one_size(examples: list[tuple[Tensor, Any]]) -> list[Any]:
@@ -69,6 +73,37 @@ def _of_one_size(examples: list[tuple[Tensor, Any]]) -> list[Any]:
 def _enlarged(x: Tensor, least: int) -> Tensor:
     spare = [max(0, least - n) for n in reversed(x.shape[2:])]
     return F.pad(x, [pad for n in spare for pad in (n // 2, n - n // 2)])
+
+
+def of_recordings(
+    task: Task, logits: Tensor, target: Tensor, recordings: Sequence[int] | None
+) -> tuple[Tensor, Tensor]:
+    """Judges recordings as wholes, by the mean of their windows' probabilities.
+
+    Args:
+        task: Gives the probabilities.
+        logits: Of every window, (N, num_classes).
+        target: Of every window, (N, …), the same for all of a recording.
+        recordings: The recording of every window; None: every window is judged by itself.
+
+    Returns:
+        Logits and targets of the recordings, in the order of their numbers.
+
+    Example:
+        >>> from experiments.training.task import MultiClass
+        >>> halves = torch.tensor([[0.5, 0.5], [0.1, 0.9], [0.7, 0.3]]).log()
+        >>> logits, target = of_recordings(MultiClass(2), halves, torch.tensor([1, 1, 0]), [5, 5, 8])
+        >>> logits.exp(), target
+        (tensor([[0.3000, 0.7000],
+                [0.7000, 0.3000]]), tensor([1, 0]))
+    """
+    if recordings is None:
+        return logits, target
+    _, first, window = np.unique(recordings, return_index=True, return_inverse=True)
+    probabilities = task.probabilities(logits.double())
+    sums = probabilities.new_zeros(len(first), logits.shape[1]).index_add(0, torch.from_numpy(window), probabilities)
+    means = sums / torch.from_numpy(np.bincount(window))[:, None]
+    return task.logits(means).to(logits.dtype), target[torch.from_numpy(first)]
 
 
 def scores(task: Task, logits: Tensor, target: Tensor) -> dict[str, float]:
@@ -108,14 +143,18 @@ def measure(network: nn.Module, task: Task, source: Source, batch_size: int, fac
     Raises:
         ValueError: A factor is out of range, or the targets are not of the task's kind.
     """
+    of = Extras.of(source).recordings
+    recordings = of("test") if of else None
     logits, target = logits_and_targets(network, source.split("test"), batch_size, "Testing")
+    logits, target = of_recordings(task, logits, target, recordings)
     test = scores(task, logits, target)
     monitor = headline(task.monitor, [name for name in test if name != "loss"])
 
     rescaled, moved = {}, {}
     for factor in factors:
         title = f"Testing, {source.quantity} {factor:g}"
-        others, _ = logits_and_targets(network, source.rescaled("test", factor), batch_size, title)
+        windows = logits_and_targets(network, source.rescaled("test", factor), batch_size, title)
+        others, _ = of_recordings(task, *windows, recordings)
         rescaled[f"{factor:g}"] = scores(task, others, target)[monitor]
         moved[f"{factor:g}"] = distance(logits, others)
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from torch import nn
 
-from wavenets.nn import LiftingConv1d
+from wavenets.nn import LiftingConv
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # distinct to colour-blind eyes (Okabe and Ito)
 DPI = 150
@@ -21,6 +21,10 @@ def _axes(ax: Axes, title: str, x: str, y: str) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(color="#e5e5e5")
     ax.set_axisbelow(True)
+
+
+def _told(name: str) -> str:
+    return name.replace("_", " ").replace("$", r"\$")  # between two of them matplotlib sets mathematics
 
 
 def _title(metric: str) -> str:
@@ -82,7 +86,7 @@ def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str
     figure = Figure(figsize=(size + 1.2, size), layout="constrained")
     ax = figure.subplots()
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    names = [name.replace("_", " ") for name in classes]
+    names = [_told(name) for name in classes]
     small = len(classes) > 20
     slant: dict[str, Any] = {"rotation": 90 if small else 45, "rotation_mode": "anchor", "ha": "right", "va": "center"}
     ax.set_xticks(range(len(names)), names, **slant)
@@ -112,7 +116,7 @@ def by_class(file: Path, values: Sequence[float | None], classes: Sequence[str])
     figure = Figure(figsize=(6, 1.5 + 0.2 * len(pairs)), layout="constrained")
     ax = figure.subplots()
     _axes(ax, "Test examples: average precision by class", "average precision", "")
-    ax.barh([name.replace("_", " ") for _, name in pairs], [value for value, _ in pairs], color=BLUE)
+    ax.barh([_told(name) for _, name in pairs], [value for value, _ in pairs], color=BLUE)
     ax.set_xlim(0, 1.02)
     ax.margins(y=0.01)
     figure.savefig(file, dpi=DPI)
@@ -151,11 +155,11 @@ def kernels(file: Path, network: nn.Module, sample_rate: int, columns: int = 5) 
 
     Args:
         file: PNG to write.
-        network: a network with a `LiftingConv1d`.
+        network: a network with a `LiftingConv`.
         sample_rate: rate of the signal, in Hz.
         columns: number of kernels.
     """
-    lifting = next((module for module in network.modules() if isinstance(module, LiftingConv1d)), None)
+    lifting = next((module for module in network.modules() if isinstance(module, LiftingConv)), None)
     if lifting is None:
         return
     weights = lifting.wavelets.detach().cpu().double().numpy()[:, 0]

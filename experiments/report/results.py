@@ -28,7 +28,7 @@ def report(network: nn.Module, card: Card, task: Task, source: Source, factors: 
     return Results(
         name=config["name"],
         seed=config["seed"],
-        classes=list(source.classes),
+        classes=[str(name) for name in source.classes],
         val=card.validation,
         test_fold=folds["test"][0] if folds else None,
         folds=sorted(fold for stage in folds.values() for fold in stage),

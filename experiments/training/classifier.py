@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from inspect import signature
+from math import isfinite
 from typing import Any
 
 import lightning as L
@@ -96,7 +97,15 @@ class Classifier(L.LightningModule):
             scheduler.step()
 
     def on_train_epoch_end(self) -> None:
-        """Steps after an epoch, so that the checkpoint holds the step."""
+        """Steps after an epoch, so that the checkpoint holds the step.
+
+        Raises:
+            ValueError: The loss is not a number, or infinite: such a network is kept in no checkpoint.
+        """
+        for name in "train_loss", "val_loss":
+            if not isfinite(loss := float(self.trainer.callback_metrics.get(name, 0.0))):
+                epoch = self.current_epoch + 1
+                raise ValueError(f"{name} is {loss} in epoch {epoch}: training went astray; try a lower optimizer.lr")
         scheduler: Any = self.lr_schedulers()
         if isinstance(scheduler, ReduceLROnPlateau):
             if (value := self.trainer.callback_metrics.get(self.task.monitor)) is not None:

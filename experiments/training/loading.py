@@ -1,7 +1,7 @@
 """Batches for the trainer, in an order that depends on nothing but the seed and the epoch."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import repeat
 from typing import Any
 
@@ -42,7 +42,7 @@ class Batches(L.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Lets one process per machine decode what is not in the cache."""
-        self.dataset.split("train"), self.dataset.split("val")
+        _ = self.examples
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Gives the training clips, shuffled and augmented anew in every epoch."""
@@ -62,6 +62,27 @@ class Batches(L.LightningDataModule):
             worker_init_fn=partial(_seed_worker, self.seed, sampler),
             generator=torch.Generator(),  # else the loader draws a global random number whenever it is started
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Gives the numbers of examples to the checkpoint."""
+        return {"examples": self.examples}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Compares them with those of a checkpoint.
+
+        Raises:
+            ValueError: They are others, so that a resumed run would not be the run that began.
+        """
+        if (now := self.examples) != (before := state_dict["examples"]):
+            raise ValueError(
+                f"the data have changed since the run began: {before} training and validation examples then, {now} now"
+            )
+
+    @cached_property
+    def examples(self) -> list[int]:
+        """The numbers of training and validation examples."""
+        splits: list[Any] = [self.dataset.split("train"), self.dataset.split("val")]
+        return [len(split) for split in splits]
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Gives all validation clips in order."""
