@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wavenets._conv_pool import conv1d_max_pool
+from wavenets._frames import Batch, neighbours, together
 from wavenets.grid import Grid
 from wavenets.levels import Levels, check_levels
 
@@ -70,7 +71,7 @@ def lift(
     levels: list[Tensor] = []
     for i in range(num_scales):
         options = {"stride": stride, "dilation": dilation(grid, i), "padding_mode": padding_mode}
-        levels += _conv_frames(views[i * grid.turns : (i + 1) * grid.turns], kernels, bias, **options)
+        levels += _conv_frames(together(views[i * grid.turns : (i + 1) * grid.turns]), kernels, bias, **options)
     pool = F.max_pool1d if grid.ndim == 1 else F.max_pool2d
     return Levels(*levels) if max_pool == 1 else Levels(*(pool(level, max_pool) for level in levels))
 
@@ -132,9 +133,9 @@ def group_conv(
     kernels = [[kernel.contiguous(memory_format=_last(kernel)) for kernel in some] for some in kernels]
 
     def conv(scale: int, offset: int) -> list[Tensor]:
-        frames = _neighbours(input[scale * rotations : (scale + 1) * rotations], grid, groups)
+        seen = neighbours(input[scale * rotations : (scale + 1) * rotations], grid, groups)
         options = {"stride": stride, "dilation": dilation(grid, scale), "groups": groups, "padding_mode": padding_mode}
-        return _conv_frames(frames, kernels[offset], None if offset else bias, **options)
+        return _conv_frames(seen, kernels[offset], None if offset else bias, **options)
 
     output: list[Tensor] = []
     for i in range(len(input) // rotations - extent + 1):
@@ -175,41 +176,19 @@ def dilation(grid: Grid, level: int) -> int:
     return 1 if grid.decimated else 2**level
 
 
-def _neighbours(features: Sequence[Tensor], grid: Grid, groups: int) -> Sequence[Tensor]:
-    """What each frame sees of one scale: all R orientations as channels, turned into it, its own first.
-
-    Orientation q·M + j lies in the frame of quarter q. Frame q sees that of quarter q + t turned back t times.
-    """
-    if grid.rotations == 1:
-        return features
-    finer = grid.rotations // grid.turns
-    frames = []
-    for q in range(grid.turns):
-        around = [(t, features[(q + t) % grid.turns * finer + j]) for t in range(grid.turns) for j in range(finer)]
-        seen = [grid.turned(feature, -t) for t, feature in around]
-        if groups > 1:  # the blocks of channels stay apart
-            blocks = [feature.unflatten(1, (groups, -1)) for feature in seen]
-            frames.append(torch.cat(blocks, dim=2).flatten(1, 2))
-        else:
-            frames.append(torch.cat(seen, dim=1))
-    return frames
-
-
 def _conv_frames(
-    frames: Sequence[Tensor], kernels: Sequence[Tensor], bias: Tensor | None, **options: Any
+    batches: Sequence[Batch], kernels: Sequence[Tensor], bias: Tensor | None, **options: Any
 ) -> list[Tensor]:
-    """Convolves every frame with every kernel, kernels innermost; frames of one shape go as one batch."""
-    if len(frames) == len(kernels) == 1:
-        return [same_conv(frames[0], kernels[0], bias, **options)]
+    """Convolves what every frame sees with every kernel; gives frame after frame, kernels innermost."""
     output: dict[tuple[int, int], Tensor] = {}
-    for shape in dict.fromkeys(frame.shape for frame in frames):
-        alike = [q for q, frame in enumerate(frames) if frame.shape == shape]
-        batch = torch.cat([frames[q] for q in alike])
+    for quarters, seen in batches:
         for j, kernel in enumerate(kernels):
+            y = same_conv(seen, kernel, bias, **options)
             # "unsafe": the parts do not know of each other, and may be modified in place.
-            parts = torch.unsafe_split_with_sizes(same_conv(batch, kernel, bias, **options), [shape[0]] * len(alike))
-            output |= {(q, j): part for q, part in zip(alike, parts, strict=True)}
-    return [output[q, j] for q in range(len(frames)) for j in range(len(kernels))]
+            size = [len(y) // len(quarters)] * len(quarters)
+            parts = torch.unsafe_split_with_sizes(y, size) if len(size) > 1 else [y]
+            output |= {(q, j): part for q, part in zip(quarters, parts, strict=True)}
+    return [output[key] for key in sorted(output)]
 
 
 def _last(kernel: Tensor) -> torch.memory_format:
