@@ -30,6 +30,7 @@ def report(network: nn.Module, card: Card, task: Task, source: Source, factors: 
         seed=config["seed"],
         classes=[str(name) for name in source.classes],
         val=card.validation,
+        quantity=source.quantity,
         test_fold=folds["test"][0] if folds else None,
         folds=sorted(fold for stage in folds.values() for fold in stage),
         parameters=sum(p.numel() for p in network.parameters() if p.requires_grad),
