@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from experiments.data import augment
-from experiments.data.augment import Augmented
+from experiments.data.augmented import Augmented
 from experiments.data.images import turn
 from experiments.data.playback import resample
 from tests.experiment_runs import CONF, composed, run, tiny, write_set

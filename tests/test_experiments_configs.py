@@ -39,7 +39,8 @@ def test_every_model_takes_the_classes_of_the_dataset_and_has_its_family_s_rate(
     network = instantiate(cfg.model, num_classes=7).eval()
     with torch.inference_mode():
         assert network(torch.zeros(1, 1, *[network.min_size] * network.ndim)).shape == (1, 7)
-    assert cfg.optimizer.lr == (0.01 if network.ndim == 1 and not name.startswith("w") else 0.001)
+    ours = 0.003 if name == "wm5_shared" else 0.001
+    assert cfg.optimizer.lr == (0.01 if network.ndim == 1 and not name.startswith("w") else ours)
 
 
 def test_the_published_protocol() -> None:
@@ -51,7 +52,8 @@ def test_the_published_protocol() -> None:
 
 
 def test_twins_differ_in_model_and_rate_only() -> None:
-    for wavelet, plain in ("esc10_wm5", "esc10_m5"), ("urbansound8k_wm11", "urbansound8k_m11"), *IMAGES:
+    recipes = [(f"{data}_{model}", f"{data}_m5") for data in ("esc10", "synthetic") for model in ("wm5", "shared")]
+    for wavelet, plain in *recipes, ("urbansound8k_wm11", "urbansound8k_m11"), *IMAGES:
         ours, twin = composed(f"experiment={wavelet}"), composed(f"experiment={plain}")
         for cfg in ours, twin:
             cfg.model, cfg.optimizer.lr, cfg.name = None, None, None

@@ -1,9 +1,10 @@
 """Augmentation: what is changed at random in training examples. A file in ``conf/augment/`` lists transforms by name.
 
 A transform is any function of an input and a random generator; `Mix`, which makes one example of two, is the exception.
+`augmented` puts them to work.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,56 +12,12 @@ import scipy.fft
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from experiments.data.images import rescale, turn
 from experiments.data.playback import resample
-from experiments.data.subset import labels
 
 Transform = Callable[[Tensor, np.random.Generator], Tensor]
 Example = tuple[Tensor, Any]
-
-
-class Augmented(Dataset[Example]):
-    """A dataset with random transforms, one after the other.
-
-    What is drawn depends on the seed, the epoch and the item alone: neither on loading processes or devices, nor on
-    whether the run was interrupted.
-
-    Args:
-        examples: Dataset with items (input, target).
-        transforms: The transforms.
-        num_classes: Number of classes, for the soft labels of `Mix`.
-        seed: Of all that is drawn.
-    """
-
-    def __init__(
-        self, examples: Dataset[Any], transforms: Sequence["Transform | Mix"], num_classes: int, seed: int = 0
-    ) -> None:
-        self.examples, self.transforms, self.num_classes, self.seed = examples, transforms, num_classes, seed
-        self.labels = labels(examples) if any(isinstance(transform, Mix) for transform in transforms) else None
-
-    def __len__(self) -> int:
-        return len(self.examples)  # type: ignore[arg-type]
-
-    def __getitem__(self, position: tuple[int, int]) -> Example:
-        """Gives the example of an (epoch, item)."""
-        epoch, item = position
-        return self._example(item, np.random.default_rng([self.seed, epoch, item]), len(self.transforms))
-
-    def _example(self, item: int, rng: np.random.Generator, count: int) -> Example:
-        """An example after the first transforms."""
-        x, target = self.examples[item]
-        for number, transform in enumerate(self.transforms[:count]):
-            if isinstance(transform, Mix):
-                other = self._example(transform.partner(self.labels, item, rng), rng, number)
-                x, target = transform(self._soft(x, target), self._soft(*other), rng)
-            else:
-                x = transform(x, rng)
-        return x, target
-
-    def _soft(self, x: Tensor, target: Any) -> Example:
-        return x, soft(target, self.num_classes)
 
 
 class Mix:
@@ -88,17 +45,6 @@ class Mix:
         return int(rng.choice(others))
 
 
-def soft(target: Any, num_classes: int) -> Tensor:
-    """Gives a label as probabilities of the classes; what is not a whole number stays as it is.
-
-    Example:
-        >>> soft(2, 3)
-        tensor([0., 0., 1.])
-    """
-    target = torch.as_tensor(target)
-    return target if target.is_floating_point() or target.ndim else F.one_hot(target.long(), num_classes).float()
-
-
 class RandomCrop:
     """Cuts a piece out of a sound; one that is too short is put in silence, at a random place.
 
@@ -111,6 +57,7 @@ class RandomCrop:
         self.length = positive("seconds", round(seconds * sample_rate))
 
     def __call__(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        """Gives the piece."""
         return crop(x, self.length, rng)
 
 
@@ -131,6 +78,7 @@ class Speed:
         self.length = positive("seconds", round(seconds * sample_rate))
 
     def __call__(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        """Gives the piece at another speed."""
         # A length that transforms fast; the factor is as random as before.
         length = scipy.fft.next_fast_len(max(2, round(self.length * log_uniform(self.low, self.high, rng))), real=True)
         return resample(crop(x, length, rng), self.length)
@@ -155,6 +103,7 @@ class Gain:
         self.db = db
 
     def __call__(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        """Gives the input, louder or softer."""
         return x * 10 ** (rng.uniform(-self.db, self.db) / 20)
 
 
@@ -162,6 +111,7 @@ class Polarity:
     """Changes the sign of every second sound."""
 
     def __call__(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        """Gives the sound, or its negative."""
         return x if rng.integers(2) else -x
 
 
@@ -177,6 +127,7 @@ class Noise:
         self.low, self.high = low, high
 
     def __call__(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        """Gives the sum."""
         noise = torch.from_numpy(rng.standard_normal(tuple(x.shape), dtype=np.float32))
         return x + noise * x.square().mean().sqrt() * 10 ** (-rng.uniform(self.low, self.high) / 20)
 
@@ -193,6 +144,7 @@ class Rescale:
         self.low, self.high = ordered("factor", low, high)
 
     def __call__(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        """Gives the image, its content rescaled."""
         return rescale(x, log_uniform(self.low, self.high, rng))
 
 
@@ -207,6 +159,7 @@ class Turn:
         self.degrees = degrees
 
     def __call__(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        """Gives the image, turned."""
         return turn(x, rng.uniform(-self.degrees, self.degrees))
 
 
@@ -214,6 +167,7 @@ class Flip:
     """Mirrors every second image, left to right."""
 
     def __call__(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        """Gives the image, or its mirror image."""
         return x if rng.integers(2) else x.flip(-1)
 
 
@@ -228,6 +182,7 @@ class Shift:
         self.pixels = pixels
 
     def __call__(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        """Gives the image, moved."""
         down, right = rng.integers(-self.pixels, self.pixels, 2, endpoint=True).tolist()
         return F.pad(x, (right, -right, down, -down))  # negative: cut
 

@@ -125,6 +125,7 @@ class ScaledDigits(Digits):
 
     quantity = "size of the test images"
     test_factors = 0.35, 0.5, 0.71, 1
+    fit_rescaled = False
 
     def __init__(
         self,

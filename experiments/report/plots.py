@@ -38,6 +38,16 @@ def _scale(ax: Axes, metric: str) -> None:
         ax.yaxis.set_major_formatter(PercentFormatter(1))
 
 
+def factor_axis(ax: Axes, factors: Sequence[float], quantity: str) -> None:
+    """Sets the horizontal axis for factors, which are spread evenly by their logarithm, or angles in degrees."""
+    if quantity == "angle":
+        ax.set_xticks(factors, [f"{factor:g}°" for factor in factors])
+    else:
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(factors, [f"×{factor:g}" for factor in factors])
+        ax.xaxis.set_minor_locator(NullLocator())
+
+
 def curves(file: Path, rows: Sequence[Mapping[str, float]], best_epoch: int, metric: str) -> None:
     """Draws loss, metric and learning rate over the epochs.
 
@@ -141,12 +151,7 @@ def rescaled(file: Path, values: Mapping[float, float], metric: str, chance: flo
     if chance is not None:
         ax.axhline(chance, color=GREY, linestyle=":")
         ax.annotate("chance", (factors[0], chance), (0, 4), textcoords="offset points", color=GREY)
-    if quantity == "angle":
-        ax.set_xticks(factors, [f"{factor:g}°" for factor in factors])
-    else:
-        ax.set_xscale("log", base=2)
-        ax.set_xticks(factors, [f"×{factor:g}" for factor in factors])
-    ax.xaxis.set_minor_locator(NullLocator())
+    factor_axis(ax, factors, quantity)
     _scale(ax, metric)
     figure.savefig(file, dpi=DPI)
 

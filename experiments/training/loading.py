@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from experiments.data.augment import Augmented, Mix, Transform
+from experiments.data.augment import Mix, Transform
+from experiments.data.augmented import Augmented
 from experiments.data.source import Source
 from experiments.data.subset import share
 
