@@ -53,7 +53,7 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
         ".*does not have many workers.*",
         ".*exists and is not empty.*",
         ".*LeafSpec.*",
-        "No positive samples.*",
+        "No (positive|negative) samples.*",
         ".*conditioned on metric.*",
     ):
         warnings.filterwarnings("ignore", noise)

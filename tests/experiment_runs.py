@@ -1,5 +1,6 @@
 """Small runs for the tests of the experiments."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,30 @@ def write_set(root: Path) -> Path:
     table.to_csv(root / "metadata" / "UrbanSound8K.csv", index=False)
     esc = table.drop(columns="fold").rename(columns={"slice_file_name": "filename", "fold5": "fold"})
     esc.rename(columns={"classID": "target", "class": "category"}).to_csv(root / "meta" / "esc50.csv", index=False)
+    return root
+
+
+def write_music(root: Path, seconds: float, rate: int = 22050) -> Path:
+    """Write MagnaTagATune's layout: a piece in every folder; that of the last is empty, as three of the download are.
+
+    Ten of the 60 tags are rare; one more piece, in folder 0, has one of them and nothing else.
+    """
+    rng = np.random.default_rng(0)
+    rows = []
+    for number, folder in enumerate("0123456789abcdef" + "0"):
+        path = root / folder / f"piece-{number}.mp3"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if number == 15:
+            path.touch()
+        else:
+            soundfile.write(path, rng.uniform(-0.5, 0.5, round(seconds * rate)), rate)
+        tags = [int(tag == 0 if number == 16 else tag >= 10 and (tag + number) % 3 > 0) for tag in range(60)]
+        rows.append((number, *tags, f"{folder}/{path.name}"))
+    columns = ["clip_id", *(f"tag {tag}" for tag in range(60)), "mp3_path"]
+    table = pd.DataFrame(rows, columns=columns)
+    table.to_csv(root / "annotations_final.csv", sep="\t", index=False, quoting=csv.QUOTE_ALL)
+    info = pd.DataFrame({"clip_id": table["clip_id"], "title": "x", "mp3_path": table["mp3_path"]})
+    info.to_csv(root / "clip_info_final.csv", sep="\t", index=False, quoting=csv.QUOTE_ALL)
     return root
 
 

@@ -65,8 +65,9 @@ def decode(
         AudioError: the file cannot be decoded, is cut short, has no samples, or has NaN or infinite samples.
         OSError: the file cannot be read.
     """
-    with open(path, "rb"):
-        pass  # libsndfile would not say why it cannot be read
+    with open(path, "rb") as content:  # libsndfile would not say why it cannot be read
+        if not content.read(1):
+            raise AudioError(path, "cannot be decoded (it is empty)")
     try:
         # By its name: libsndfile reads an open file by calling Python, and swallows a Ctrl-C within the call.
         with soundfile.SoundFile(str(path)) as file:

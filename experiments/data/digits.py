@@ -63,7 +63,8 @@ class Digits:
             name: what the ranges are called in the configuration.
             tested: the range of the test images.
             trained: the same for training and validation; None is `tested`.
-            least, greatest: bounds of both.
+            least: lower bound of both.
+            greatest: upper bound of both.
 
         Raises:
             ValueError: a range is not within the bounds.

@@ -84,10 +84,9 @@ def shrink(image: np.ndarray, factor: float) -> np.ndarray:
 
 
 def shrink_aliased(image: np.ndarray, factor: float) -> np.ndarray:
-    """Shrinks an image around its centre with Pillow, bicubic and without anti-aliasing: of every pixel it looks up
-    where it comes from, and interpolates there.
+    """Shrinks an image around its centre with Pillow, bicubic and without anti-aliasing.
 
-    That is what torchvision's `RandomAffine` does to Pillow images.
+    Of every pixel it looks up where it comes from, as torchvision's ``RandomAffine`` does with Pillow images.
 
     Args:
         image: uint8 image, shape (H, W).

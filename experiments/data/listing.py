@@ -43,7 +43,7 @@ class CSV:
         ValueError: It is broken, or contradicts itself, or an argument is out of range.
     """
 
-    def __new__(  # one name in the configuration, two kinds of sets
+    def __new__(
         cls,
         metadata: Path | str,
         root: Path | str | None = None,
@@ -55,6 +55,7 @@ class CSV:
         quantity: str = "size",
         **options: Any,
     ) -> Any:
+        """Makes the set: one name in the configuration, two kinds of sets."""
         file = Path(metadata)
         table = read_listing(file)
         paths = [Path(root or file.parent) / str(name).strip() for name in table["file"]]
