@@ -1,14 +1,17 @@
 import errno
+import logging
 import multiprocessing
 import os
 import pickle
 import signal
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
-from experiments.data import AudioError, Clips, cache, decode
+from experiments.data import AudioError, Clips, cache, decode, room
 from experiments.data.cache import build_cache
 
 RATE, LENGTH = 8000, 50
@@ -270,3 +273,41 @@ def test_a_full_disk_is_named_with_what_it_takes(paths, monkeypatch):
     monkeypatch.setattr(cache.json, "dumps", full)
     with pytest.raises(OSError, match=r"the disk of .*\.partial is full; make room"):
         build(paths)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_it_is_said_beforehand_how_much_disk_a_cache_takes(paths, monkeypatch, caplog, decoded, whole):
+    spoil(paths[2])
+    lengths = [40, 43, 49, 52, 55, 58]
+    size = 2 * (sum(max(LENGTH, length) for length in lengths) if whole else 7 * LENGTH)
+    options = paths, RATE, LENGTH, paths[0].parent / "cache", True, 1, None, whole
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: SimpleNamespace(free=size - 1))
+    with pytest.raises(OSError, match=rf"takes {size} bytes, and {size - 1} bytes are free; make room, choose"):
+        build_cache(*options)
+    assert decoded == []
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: SimpleNamespace(free=size))
+    with caplog.at_level(logging.INFO):
+        file, _ = build_cache(*options)
+    assert f"takes {size} bytes; {size} bytes are free" in caplog.text
+    assert file.stat().st_size <= size
+
+
+def test_decoding_never_runs_far_ahead_of_the_disk():
+    begun = []
+    with ThreadPoolExecutor(2) as pool:
+        results = cache._map(pool, 5, lambda path: begun.append(path) or path, range(100))
+        for number, result in enumerate(results):
+            assert result == number and len(begun) <= number + 6
+    assert len(begun) == 100
+
+
+def test_rows_are_as_long_as_their_files_if_they_are_left_whole(paths):
+    spoil(paths[3])
+    options = RATE, LENGTH, paths[0].parent / "cache", True, 1, None, True
+    file, bad = build_cache(paths, *options)
+    assert list(bad) == [3] and [length for _, length in cache.rows(file.parent)] == [50, 50, 50, 52, 55, 58]
+    wholes = [decode(path, RATE, LENGTH, whole=True) for path in paths if path != paths[3]]
+    np.testing.assert_array_equal(np.fromfile(file, np.int16), np.rint(np.concatenate(wholes) * 32768))
+    content = file.read_bytes()
+    file.write_bytes(content[:-3])  # not whole: the last row is decoded anew
+    assert build_cache(paths, *options)[0].read_bytes() == content
