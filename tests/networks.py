@@ -44,5 +44,16 @@ def network(grid: Grid, num_scales: int = 8, channels: int = 2, extents: tuple[i
     return net
 
 
+def pyramid(channels: int, num_scales: int, *size: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    """Random features on the group, of the sizes that T gives."""
+    levels = Grid(len(size)).views(torch.zeros(2, channels, *size, dtype=dtype), num_scales)
+    return [torch.randn_like(level) for level in levels]
+
+
+def parameters(net: nn.Module) -> int:
+    """How many there are."""
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
 def noise(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(*shape, dtype=dtype)

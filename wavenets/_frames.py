@@ -18,9 +18,12 @@ Batch = tuple[tuple[int, ...], Tensor]  # quarters, and what their frames see, o
 
 
 def together(frames: Sequence[Tensor]) -> list[Batch]:
-    """Puts frames of one shape into one batch: opposite ones, and of a square image all."""
-    if len(frames) == 1:
-        return [((0,), frames[0])]
+    """Puts frames of one shape into one batch: opposite ones, and of a square image all.
+
+    While compiling each is one: which frames are square is not asked, and one graph is for all sizes.
+    """
+    if len(frames) == 1 or torch.compiler.is_compiling():
+        return [((q,), frame) for q, frame in enumerate(frames)]
     return [(some, torch.cat([frames[q] for q in some])) for some in _alike(frames)]
 
 

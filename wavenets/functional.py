@@ -119,10 +119,10 @@ def group_conv(
     rotations, finer = grid.rotations, grid.rotations // grid.turns
     turned = weight.unbind(0) if finer > 1 else (weight,)
     extent = turned[0].shape[2]
-    check_levels(input)
+    check_levels(input, rotations)
     for level in input:
         _check(level, turned, turned[0].shape[1] * groups, grid)
-    if len(input) % rotations or len(input) < extent * rotations:
+    if len(input) < extent * rotations:
         each = f" × {rotations} turns" if rotations > 1 else ""
         raise ValueError(f"a scale extent of {extent} needs at least {extent} levels{each}, got {len(input)}")
 
@@ -205,7 +205,7 @@ def _check(x: Tensor, kernels: Sequence[Tensor], channels: int, grid: Grid) -> N
         raise ValueError(f"expected {channels} input channels, got {x.shape[1]} in an input of shape {tuple(x.shape)}")
     if any(n % 2 == 0 for n in size):
         raise ValueError(f"kernels must have odd sizes to keep their centre, got {size}")
-    if grid.rotations > 1 and len(set(size)) > 1:
+    if grid.rotations > 1 and size[0] != size[1]:
         raise ValueError(f"kernels that are turned must be square, got {size}")
     if x.dtype != kernels[0].dtype and not torch.is_autocast_enabled(x.device.type):
         raise ValueError(f"an input of {x.dtype} does not go with a kernel of {kernels[0].dtype}: convert one with .to")
