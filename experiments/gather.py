@@ -36,7 +36,8 @@ def experiment(file: Path) -> dict[str, str]:
     try:
         values: Any = OmegaConf.to_container(OmegaConf.load(config))
         flat: dict[Any, Any] = pd.json_normalize(values).to_dict("records")[0]
-    except (AttributeError, IndexError, NotImplementedError, OSError, YAMLError) as error:
+        flat.pop("seed")  # every run has one
+    except (AttributeError, LookupError, NotImplementedError, OSError, YAMLError) as error:
         raise ValueError(f"{config} is missing or damaged, so that it is not known what {file} is of") from error
     below = tuple(f"{key}." for key in (*VARIED, *MACHINERY))
     return {key: str(v) for key, v in flat.items() if key not in (*VARIED, *MACHINERY) and not key.startswith(below)}

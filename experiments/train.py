@@ -2,12 +2,10 @@
 
 import logging
 import re
-import signal
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +17,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import LambdaCallback
-from lightning.pytorch.utilities import rank_zero_only
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from yaml import YAMLError
 
 from experiments.data.source import Extras, Source, checked, checked_factors
-from experiments.errors import one_line_errors
+from experiments.errors import check_numbers, interruptible, is_first_process, one_line_errors
 from experiments.report import plots
 from experiments.report.results import draw, report
 from experiments.report.tables import show_results
@@ -58,6 +54,7 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
         ".*exists and is not empty.*",
         ".*LeafSpec.*",
         "No positive samples.*",
+        ".*conditioned on metric.*",
     ):
         warnings.filterwarnings("ignore", noise)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
@@ -97,43 +94,6 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
             log.info("trained, not tested; resume=%s test=true does that", folder)
             return None
         return test(cfg, run, task, source, factors, epochs.rows)
-
-
-@contextmanager
-def interruptible(run: Run) -> Iterator[None]:
-    """Tells how to go on with a run that Ctrl-C or SIGTERM ends; the exit code is a shell's, 130 or 143."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit) as end:
-        # Lightning makes a SystemExit of both: with code 0 of SIGTERM, with code 1 of Ctrl-C.
-        code = signal.SIGTERM if isinstance(end, SIGTERMException) else signal.SIGINT
-        if is_first_process():
-            how = f"go on with resume={run.folder}" if run.started else "no epoch was over, so nothing is kept"
-            print(f"interrupted; {how}", file=sys.stderr)
-        raise SystemExit(128 + code) from None
-
-
-def is_first_process() -> bool:
-    """Whether this process, of several that train one network, is the one that writes."""
-    return not getattr(rank_zero_only, "rank", 0)
-
-
-def check_numbers(cfg: DictConfig) -> None:
-    """Looks at those numbers of the configuration that nobody else looks at.
-
-    Raises:
-        ValueError: One is none, or is too small.
-    """
-    for key, kind, least in (
-        ("seed", int, 0),
-        ("batch_size", int, 1),
-        ("num_workers", int, 0),
-        ("wavelet_loss", float, 0),
-        ("optimizer.lr", float, 0),
-    ):
-        value = OmegaConf.select(cfg, key, default=least)
-        if not isinstance(value, int | kind) or not value >= least:
-            raise ValueError(f"{key}={value} is no {'whole ' * (kind is int)}number of at least {least}")
 
 
 def card(cfg: DictConfig, source: Source) -> Card:

@@ -1,6 +1,7 @@
 """Testing again, predicting, and playing at other speeds."""
 
 import contextlib
+import copy
 import json
 import shutil
 import sys
@@ -92,7 +93,7 @@ def test_classes_are_found_by_their_names(trained: Path, tmp_path: Path) -> None
 
 def test_targets_with_a_value_for_each_class_are_found_by_name() -> None:
     source = SimpleNamespace(classes=["a", "b"], quantity="", split=lambda _: [(0, torch.tensor([0.25, 0.75]))])
-    ((_, target),) = Relabelled(source, ["b", "c", "a"]).split("test")
+    ((_, target),) = copy.copy(Relabelled(source, ["b", "c", "a"])).split("test")
     assert target.tolist() == [0.75, 0, 0.25]
 
 
@@ -111,7 +112,7 @@ def test_precision_and_device_are_the_run_s_or_asked_for(
     assert [trainer["precision"] for trainer in placed] == ["32-true", "bf16-mixed"]
     assert [trainer["accelerator"] for trainer in placed] == ["auto", "cpu"]
     monkeypatch.setattr(sys, "argv", ["command", f"ckpt={trained}", *arguments, "trainer.precision=7"])
-    with pytest.raises(SystemExit, match="error: .*precision.*7"):
+    with pytest.raises(SystemExit, match="error: Precision 7 is invalid"):
         command.main()
 
 
@@ -149,7 +150,7 @@ def test_predict_s_mistakes(arguments: list[str], message: str, trained: Path, m
 
 def test_a_checkpoint_is_not_overwritten_by_its_results(trained: Path, tmp_path: Path) -> None:
     shutil.copy(trained / "checkpoints" / "best.ckpt", tmp_path / "x.json")
-    with pytest.raises(ValueError, match="x.json would be overwritten"):
+    with pytest.raises(ValueError, match="json would be overwritten"):
         evaluated(f"ckpt={tmp_path}/x.json")
 
 

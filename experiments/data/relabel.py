@@ -36,6 +36,8 @@ class Relabelled:
         self.numbers = torch.tensor([self.classes.index(name) for name in names])
 
     def __getattr__(self, name: str) -> Any:
+        if name == "source":  # while a copy is unpickled
+            raise AttributeError(name)
         return getattr(self.source, name)
 
     def check_factor(self, factor: float) -> None:

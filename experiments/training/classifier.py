@@ -80,10 +80,9 @@ class Classifier(L.LightningModule):
         steps = {"total_steps": self._total_steps()} if self.per_batch else {}
         scheduler = self.make_scheduler(optimizer, **steps)
         interval = "step" if self.per_batch else "epoch"
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "monitor": self.task.monitor, "interval": interval},
-        }
+        # Not strict: an epoch without validation has no metric to look at.
+        how: Any = {"monitor": self.task.monitor, "interval": interval, "strict": False}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, **how}}
 
     def _total_steps(self) -> int:
         steps = int(self.trainer.estimated_stepping_batches)

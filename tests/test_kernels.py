@@ -1,0 +1,208 @@
+"""From learned numbers to samples: splines against scipy, exact turns, kernels in layers."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.interpolate import BSpline as ScipyBSpline
+from torch import Tensor, nn
+
+from tests.networks import LAYERS, noise
+from wavenets import Grid
+from wavenets.kernels import BSpline, Kernel, Samples, ZeroMean, b_spline
+from wavenets.nn import GroupConv1d, LiftingConv1d, LiftingConv2d, PerScale, ScaleReadout
+from wavenets.testing import assert_equivariant
+
+KERNELS = [Samples(), ZeroMean(), BSpline(1), BSpline(2), BSpline(3, 1.5)]
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2, 3, 5])
+def test_splines_are_scipys(degree: int) -> None:
+    oracle = ScipyBSpline.basis_element(np.arange(degree + 2) - (degree + 1) / 2, extrapolate=False)
+    x = np.linspace(-4, 4, 799)  # without the ends of a box
+    expected = np.nan_to_num(oracle(x))
+    np.testing.assert_allclose(b_spline(torch.from_numpy(x), degree).numpy(), expected, atol=1e-14)
+
+
+@given(degree=st.integers(0, 5), shift=st.floats(-3, 3))
+def test_splines_sum_to_one_and_are_even_to_the_last_bit(degree: int, shift: float) -> None:
+    x = torch.arange(-10, 11, dtype=torch.float64) + shift
+    assert b_spline(x, degree).sum().item() == pytest.approx(1, abs=1e-12)
+    assert torch.equal(b_spline(x, degree), b_spline(-x, degree))
+
+
+@pytest.mark.parametrize("size", [(5,), (5, 5), (3, 7)])
+def test_numbers_are_the_samples_at_degree_one_and_spacing_one(size: tuple[int, ...]) -> None:
+    numbers = math.prod(size)
+    assert torch.equal(BSpline(degree=1, spacing=1).matrix(size), torch.eye(numbers, dtype=torch.float64))
+    assert torch.equal(Samples().matrix(size), torch.eye(numbers, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("disk", [False, True])
+@pytest.mark.parametrize("angle", [0.0, 22.5, 30.0, 45.0])
+@pytest.mark.parametrize("kernel", KERNELS, ids=str)
+def test_a_quarter_turn_is_a_permutation(kernel: Kernel, angle: float, disk: bool) -> None:
+    upright = kernel.matrix((7, 7), angle, disk=disk).unflatten(0, (7, 7))
+    for quarters in (1, 2, 3):
+        turned = kernel.matrix((7, 7), angle + 90 * quarters, disk=disk).unflatten(0, (7, 7))
+        expected = torch.rot90(upright, quarters, (0, 1))
+        if isinstance(kernel, ZeroMean):  # a mean is a sum, in another order
+            torch.testing.assert_close(turned, expected, rtol=0, atol=1e-15)
+        else:
+            assert torch.equal(turned, expected)
+
+
+def test_between_quarter_turns_samples_are_interpolated_bilinearly() -> None:
+    numbers = noise(9, 9, dtype=torch.float64)
+    turned = (Samples().matrix((9, 9), angle=30) @ numbers.flatten()).view(9, 9)
+    cos, sin = math.cos(math.radians(30)), math.sin(math.radians(30))
+    for row in range(-2, 3):
+        for column in range(-2, 3):
+            y, x = cos * row + sin * column + 4, cos * column - sin * row + 4  # turned clockwise, from the corner
+            top, left = math.floor(y), math.floor(x)
+            a, b = y - top, x - left
+            (p, q), (r, s) = numbers[top : top + 2, left : left + 2].tolist()
+            expected = (1 - a) * ((1 - b) * p + b * q) + a * ((1 - b) * r + b * s)
+            assert turned[row + 4, column + 4].item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_smooth_kernel_turns_as_its_function_does() -> None:
+    """A radial function is the same at all angles; splines of degree 2 come near it, the nearer the smoother it is."""
+    grid = torch.arange(-7, 8, dtype=torch.float64)
+    radial = torch.exp(-(grid[:, None] ** 2 + grid**2) / 12).flatten()
+    numbers = torch.linalg.solve(BSpline(2).matrix((15, 15)), radial)
+    for angle in (22.5, 30.0, 45.0):
+        turned = (BSpline(2).matrix((15, 15), angle) @ numbers).view(15, 15)
+        assert (turned - radial.view(15, 15))[3:-3, 3:-3].abs().max() < 2e-3
+
+
+@pytest.mark.parametrize("kernel", [*KERNELS, BSpline(2, 3.5)], ids=str)
+@pytest.mark.parametrize("rotations", [1, 8])
+def test_initialisation_preserves_the_variance(kernel: Kernel, rotations: int) -> None:
+    torch.manual_seed(0)
+    lift = LiftingConv2d(4, 512, 7, num_scales=1, kernel=kernel, grid=Grid(2, rotations=rotations))
+    # On white noise the variance of an output is the sum of the squares of its kernel.
+    assert lift.samples().square().sum((-3, -2, -1)).mean().item() == pytest.approx(1, abs=0.1)
+    assert not lift.bias.any()
+
+
+@pytest.mark.parametrize("layer", [LiftingConv1d, LiftingConv2d])
+def test_zero_mean_kernels_are_wavelets_also_after_training(layer: type[LiftingConv1d] | type[LiftingConv2d]) -> None:
+    lift = layer(1, 4, 5, num_scales=2, bias=False, kernel=ZeroMean()).double()
+    constant = torch.ones(1, 1, *[64] * lift.ndim, dtype=torch.float64)
+    inner = (..., *[slice(12, 20)] * lift.ndim)
+    sum(level.square().sum() for level in lift(torch.rand_like(constant))).backward()
+    with torch.no_grad():
+        lift.weight += lift.weight.grad + 1  # the step of an optimizer, and a drift that training could bring
+    assert max(level[inner].abs().max() for level in lift(constant)) < 1e-14 * lift.weight.abs().max() * 5**lift.ndim
+    expected = lift.weight - lift.weight.mean(dim=tuple(range(2, 2 + lift.ndim)), keepdim=True)
+    torch.testing.assert_close(lift.wavelets, expected, rtol=1e-13, atol=1e-13)
+
+
+def test_zero_mean_holds_at_all_angles() -> None:
+    lift = LiftingConv2d(2, 3, 5, num_scales=1, kernel=ZeroMean(), grid=Grid(2, rotations=12), dtype=torch.float64)
+    assert lift.samples().shape == (3, 3, 2, 5, 5)
+    assert lift.samples().sum((-1, -2)).abs().max() < 1e-14
+
+
+def test_a_long_kernel_from_few_numbers_trains() -> None:
+    layer = LiftingConv1d(1, 2, 31, num_scales=2, kernel=BSpline(degree=2, spacing=3.5)).double()
+    assert layer.weight.shape == (2, 1, 9) and layer.wavelets.shape == (2, 1, 31)
+    target = torch.exp(-(torch.arange(-15, 16) ** 2) / 50.0).double() * torch.cos(torch.arange(-15, 16) / 3.0)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
+    for _ in range(300):
+        loss = (layer.wavelets[0, 0] - target).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 1e-3
+
+    conv = GroupConv1d(2, 2, 7, scale_extent=2, kernel=BSpline(2, 1.5)).double()
+    x = noise(1, 1, 21, dtype=torch.float64)
+
+    def net(lifting: Tensor, weight: Tensor) -> Tensor:
+        levels = torch.func.functional_call(layer, {"weight": lifting}, x)
+        return torch.func.functional_call(conv, {"weight": weight}, (levels,))[0]
+
+    assert torch.autograd.gradcheck(net, (layer.weight, conv.weight))
+
+
+@pytest.mark.parametrize("rotations", [4, 8])
+@pytest.mark.parametrize("kernel", [ZeroMean(), BSpline(2), BSpline(2, 1.5)], ids=str)
+def test_networks_of_any_kernel_are_exact(kernel: Kernel, rotations: int) -> None:
+    grid = Grid(2, base="3/2", rotations=rotations)
+    lifting_conv, group_conv, *_ = LAYERS[2]
+    net = nn.Sequential(
+        lifting_conv(1, 4, 7, 3, grid=grid, kernel=kernel),
+        PerScale(nn.ReLU()),
+        group_conv(4, 4, 5, 2, stride=2, grid=grid, kernel=kernel),
+    )
+    assert_equivariant(net, noise(1, 1, 45, 38), grid, steps=1, turns=3)
+
+
+def test_undecimated_grids_of_any_base_agree_with_decimated_ones_on_smooth_signals() -> None:
+    """Both sum a smooth kernel times a band-limited signal, one over each sample, one over every (3/2)^i-th."""
+    options = {"kernel_size": 31, "num_scales": 4, "bias": False, "kernel": BSpline(2, spacing=3.0)}
+    grids = [Grid(1, "3/2", decimated=decimated) for decimated in (True, False)]
+    decimated, undecimated = (LiftingConv1d(1, 6, grid=grid, dtype=torch.float64, **options) for grid in grids)
+    with torch.no_grad():  # the outer splines would be cut, and their sums not smooth
+        decimated.weight[..., [0, 1, -2, -1]] = 0
+    undecimated.load_state_dict(decimated.state_dict())
+    time = torch.arange(4320, dtype=torch.float64)
+    x = sum(torch.sin(time * 2 * math.pi / period + period) for period in (24, 31, 57, 110))[None, None]
+    for i, (level, full) in enumerate(zip(decimated(x), undecimated(x), strict=True)):
+        step, stride = 2**i, 3**i  # sample 2^i·n of the level lies at sample 3^i·n of the signal
+        shared, expected = level[..., ::step], full[..., ::stride]
+        inner = slice(20, min(shared.shape[2], expected.shape[2]) - 20)
+        error = (shared - expected)[..., inner].norm() / expected[..., inner].norm()
+        assert error < (1e-12 if i == 0 else 1e-3), i
+
+
+def test_an_undecimated_grid_that_is_not_dyadic_needs_splines() -> None:
+    grid = Grid(1, "3/2", decimated=False)
+    with pytest.raises(ValueError, match="needs a BSpline kernel"):
+        LiftingConv1d(1, 2, 5, 3, grid=grid)(noise(1, 1, 100))
+    levels = LiftingConv1d(1, 2, 5, 3, grid=grid, kernel=BSpline())(noise(1, 1, 100))
+    with pytest.raises(ValueError, match="needs a BSpline kernel"):
+        GroupConv1d(2, 2, 3, grid=grid)(levels)
+    with pytest.raises(ValueError, match="cannot be brought together: use scale_extent=1"):
+        GroupConv1d(2, 2, 3, scale_extent=2, grid=grid, kernel=BSpline())(levels)
+
+
+def test_values_of_kernels() -> None:
+    assert BSpline(2, 3.5).count((31,)) == (9,) and BSpline(2, 2.0).count((7, 5)) == (3, 3)
+    assert repr(LiftingConv1d(1, 2, 31, 3, kernel=BSpline(2, 3.5))).count("kernel=BSpline(degree=2, spacing=3.5)") == 1
+    for degree, spacing in ((-1, 1.0), (2, 0.0)):
+        with pytest.raises(ValueError, match=f"got {degree} and {spacing}"):
+            BSpline(degree, spacing)
+
+
+def test_in_float64_the_samples_are_exact_also_after_a_change_of_precision() -> None:
+    lift = LiftingConv1d(1, 2, 15, 2, kernel=BSpline(3, 2.5))
+    expected = lift.weight.double() @ BSpline(3, 2.5).matrix((15,)).T
+    for other in lift.double(), lift.float().double():
+        torch.testing.assert_close(other.wavelets, expected, rtol=0, atol=1e-15)
+
+
+def test_readout_of_turned_kernels_hears_a_turned_image() -> None:
+    """At 45° eight orientations stay near, four do not: a blurred image, invariant features."""
+    axis = torch.linspace(-1, 1, 65)
+    y, x = axis[:, None], axis[None]
+    window = torch.exp(-(x**2 + y**2) * 6)
+
+    def image(angle: float) -> Tensor:
+        u = math.cos(math.radians(angle)) * x + math.sin(math.radians(angle)) * y
+        return (window * torch.sin(9 * u))[None, None]
+
+    def error(rotations: int) -> float:
+        torch.manual_seed(1)
+        lift = LiftingConv2d(1, 64, 11, 1, bias=False, kernel=BSpline(2, 2.5), grid=Grid(2, rotations=rotations))
+        net = nn.Sequential(lift, PerScale(nn.ReLU()), ScaleReadout("max", grid=lift.grid))
+        with torch.no_grad():
+            upright, turned = net(image(0)), net(image(45))
+        return ((turned - upright).norm() / upright.norm()).item()
+
+    assert error(8) < 0.03 < 0.1 < error(4)
