@@ -1,12 +1,14 @@
 """Every file under conf/ composes and runs."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
+from experiments.data import CSV
 from tests.experiment_runs import CONF, composed, run, write_set
 
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
@@ -72,10 +74,11 @@ def test_the_data_choose_the_task_and_the_command_line_another(tmp_path: Path) -
 @pytest.mark.parametrize("name", sorted(file.stem for file in (CONF / "data").glob("*.yaml")))
 def test_data_without_an_experiment_bring_the_factors_to_test_on(name: str) -> None:
     cfg = composed("experiment=[]", f"data={name}")
-    source = get_class(cfg.data._target_)
     assert cfg.rescale is None
+    if (source := get_class(cfg.data._target_)) is CSV:
+        return  # gives a set of another class, which brings them
     for factor in source.test_factors:
-        source.check_factor(source, factor)
+        source.check_factor(SimpleNamespace(fit_rescaled=False), factor)
 
 
 @pytest.mark.parametrize("group", ["augment", "optimizer", "scheduler", "task", "callbacks", "logger"])

@@ -23,7 +23,6 @@ from experiments.data.playback import play
 from experiments.data.relabel import Relabelled
 from experiments.run import Results, load_network
 from experiments.training.place import place
-from experiments.training.task import MultiClass
 from tests.experiment_runs import CONF, run, tiny, write_set
 
 
@@ -127,10 +126,9 @@ def test_a_network_of_nan_gives_no_result(
         evaluated(f"ckpt={tmp_path}/nan.ckpt")
     soundfile.write(tmp_path / "a.wav", np.ones(800), 8000)
     monkeypatch.setattr(sys, "argv", ["predict", f"ckpt={tmp_path}/nan.ckpt", f"files=[{tmp_path}/a.wav]"])
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match="error: the network gives NaN"):
         predict.main()
-    out, err = capsys.readouterr()
-    assert "a.wav gives NaN" in err and "%" not in out
+    assert "%" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -170,42 +168,6 @@ def test_a_damaged_checkpoint_is_named(damage: str, trained: Path, tmp_path: Pat
     (tmp_path / "best.ckpt").write_bytes(content)
     with pytest.raises(ValueError, match=r"best.ckpt is damaged"):
         load_network(tmp_path / "best.ckpt")
-
-
-def test_predict_ranks_the_classes(trained: Path, tmp_path: Path) -> None:
-    sound = np.random.default_rng(0).uniform(-0.5, 0.5, 12_000)
-    network, card = load_network(trained / "checkpoints" / "best.ckpt")
-    for name in "a.wav", "b.flac", "c.ogg":
-        soundfile.write(tmp_path / name, sound, 8000)
-        ranking = predict.rank(network, card, MultiClass(3), str(tmp_path / name))
-        probabilities = [probability for _, probability in ranking]
-        assert sum(probabilities) == pytest.approx(1)
-        assert probabilities == sorted(probabilities, reverse=True)
-        assert {label for label, _ in ranking} == set(card.classes)
-    # The network saw the 800 samples in the middle of the file.
-    middle = soundfile.read(tmp_path / "a.wav", dtype="float32")[0][5600:6400]
-    with torch.inference_mode():
-        logits = network(torch.from_numpy(middle)[None, None])[0]
-    ranking = predict.rank(network, card, MultiClass(3), str(tmp_path / "a.wav"))
-    assert ranking[0][0] == card.classes[logits.argmax()]
-    assert ranking[0][1] == pytest.approx(logits.softmax(0).max().item(), abs=1e-5)
-
-
-def test_predict_names_bad_files(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    soundfile.write(tmp_path / "good [1].wav", np.ones(800), 8000)
-    (tmp_path / "bad.wav").write_text("no sound")
-    files = ",".join(f'"{tmp_path}/{name}"' for name in ("bad.wav", "missing.wav", "good [1].wav"))
-    monkeypatch.setattr(sys, "argv", ["predict", f"ckpt={trained}", f"files=[{files}]"])
-    with pytest.raises(SystemExit) as end:
-        predict.main()
-    out, err = capsys.readouterr()
-    assert end.value.code == 1
-    assert [line.split(" cannot")[0] for line in err.splitlines() if "cannot" in line] == [f"error: {tmp_path}/bad.wav"]
-    assert f"error: {tmp_path}/missing.wav not found" in err.splitlines()
-    assert "Traceback" not in err
-    assert "good [1].wav" in out and "class0" in out
 
 
 @pytest.mark.parametrize("command", [evaluate, predict])

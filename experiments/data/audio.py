@@ -144,7 +144,7 @@ class AudioSet:
         return self._clips(stage).index.to_list() if self.pool_windows else None
 
     def _clips(self, stage: Stage) -> pd.DataFrame:
-        """The clips of a stage: their files and targets, and where they are in the cache; the index is the recording."""
+        """The clips of a stage: files, targets, and where they are in the cache; the index is the recording."""
         table = self._decoded[1]
         clips = table[table["stage"] == stage].explode("start")
         if len(clips) == 0:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 Range = tuple[float, float]
+ANGLES = 0, 30, 45, 60, 90, 135, 180  # to test at, in degrees
 
 
 class Images(Dataset[tuple[Tensor, int]]):
@@ -80,6 +81,23 @@ def shrink(image: np.ndarray, factor: float) -> np.ndarray:
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     canvas[top : top + height, left : left + width] = resize(image, (height, width))
     return canvas
+
+
+def shrink_aliased(image: np.ndarray, factor: float) -> np.ndarray:
+    """Shrinks an image around its centre with Pillow, bicubic and without anti-aliasing: of every pixel it looks up
+    where it comes from, and interpolates there.
+
+    That is what torchvision's `RandomAffine` does to Pillow images.
+
+    Args:
+        image: uint8 image, shape (H, W).
+        factor: above 0.
+    """
+    height, width = image.shape
+    # x ↦ c + (x - c) / factor around the centre c
+    matrix = 1 / factor, 0, width / 2 * (1 - 1 / factor), 0, 1 / factor, height / 2 * (1 - 1 / factor)
+    moved = Image.fromarray(image).transform((width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
+    return np.asarray(moved)
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from experiments.data.audio import Recordings
-from experiments.data.images import check_angle, resize, rotate
+from experiments.data.images import ANGLES, check_angle, resize, rotate
 from experiments.data.source import Stage
 
 Change = Callable[[np.ndarray], np.ndarray]
@@ -55,7 +55,7 @@ class ImageSet:
         self.classes, self.listed, self.channels = list(classes), listed, channels
         self.size = None if size is None else (size[0], size[1])
         self.quantity, self.turns = QUANTITIES[quantity], quantity == "angle"
-        self.test_factors: Sequence[float] = (0, 15, 30, 45, 60, 75, 90) if self.turns else (0.5, 0.71, 1, 1.41, 2)
+        self.test_factors: Sequence[float] = ANGLES if self.turns else (0.5, 0.71, 1, 1.41, 2)
 
     def split(self, stage: Stage) -> "Pictures":
         """Gives the images of a stage.

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from torch import nn
 
+from experiments.report.prediction import Prediction
 from wavenets.nn import LiftingConv
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # distinct to colour-blind eyes (Okabe and Ito)
@@ -152,6 +153,39 @@ def rescaled(file: Path, values: Mapping[float, float], metric: str, chance: flo
         ax.annotate("chance", (factors[0], chance), (0, 4), textcoords="offset points", color=GREY)
     factor_axis(ax, factors, quantity)
     _scale(ax, metric)
+    figure.savefig(file, dpi=DPI)
+
+
+def timeline(file: Path, prediction: Prediction, top: int) -> None:
+    """Draws the probabilities of a recording's windows over time, under its waveform.
+
+    Args:
+        file: PNG to write.
+        prediction: what a network makes of the recording.
+        top: number of classes, the likeliest.
+    """
+    recording, probabilities = prediction.recording, prediction.probabilities
+    rate = prediction.sample_rate
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    wave, classes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+    # Least and greatest sample of each of some 2,000 parts: a line through all samples would be slow, and no other.
+    parts = np.array_split(recording.signal / 32768, min(2000, len(recording.signal)))
+    begins = np.cumsum([0, *map(len, parts[:-1])]) / rate
+    wave.fill_between(begins, [part.min() for part in parts], [part.max() for part in parts], color=BLUE, linewidth=0.5)
+    _axes(wave, Path(prediction.file).name.replace("$", r"\$"), "", "amplitude")
+    wave.set_ylim(-1.02, 1.02)
+    middles = [(start + end) / 2 for start, end in prediction.spans]
+    first, last = prediction.spans[0][0], prediction.spans[-1][1]
+    names = [name for name, _ in prediction.ranking()[:top]]
+    for name in names:
+        values = probabilities[:, list(prediction.classes).index(name)]
+        label = name.replace("_", " ").replace("$", r"\$")
+        points = [first, *middles, last], [values[0], *values, values[-1]]
+        classes.plot(*points, label=label, marker=".", markevery=slice(1, -1))
+    _axes(classes, "", "time (s)", "probability, window by window")
+    classes.set_ylim(-0.02, 1.02)
+    classes.set_xlim(first, last)
+    classes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(file, dpi=DPI)
 
 
