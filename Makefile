@@ -1,9 +1,14 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-# Trains the default experiment: a wavelet M5 on sounds that it renders itself. More in ARGS="experiment=… trainer=…".
+# Trains a wavelet M5 and its plain twin on sounds that are rendered for it, and draws both over playback speeds.
+# With ARGS="experiment=… trainer=…" it is experiments.train.
 train: .venv/installed
-	$(BIN)/python -m experiments.train $(ARGS)
+	$(BIN)/python -m $(if $(ARGS),experiments.train $(ARGS),experiments.study)
+
+# Writes docs/results.md from the studies in runs/studies.
+results: .venv/installed
+	$(BIN)/python -m experiments.report.page
 
 test: .venv/installed
 	$(BIN)/ruff check .
@@ -26,4 +31,4 @@ bench: .venv/installed
 	$(BIN)/pip install --quiet --editable ".[experiments,images,test]" --constraint constraints.txt
 	touch $@
 
-.PHONY: train test bench
+.PHONY: train test bench results

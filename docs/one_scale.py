@@ -45,7 +45,7 @@ def main() -> None:
     ax, strip = figure.subplots(1, 2, width_ratios=(3, 1))
     for folder, readout, label, style in CURVES:
         network, card = load_network(options.runs / folder / "checkpoints" / "best.ckpt")
-        dataset = instantiate(card.config["data"])
+        dataset = instantiate(card.config["data"], fit_rescaled=True)
         if readout:
             network.readout.mode = readout
         sets = [Subset(dataset.rescaled("test", factor), range(options.images)) for factor in FACTORS]

@@ -42,6 +42,11 @@ class Run:
         return self.folder / "results.json"
 
     @property
+    def validation(self) -> Path:
+        """The card of the best checkpoint of a run that was not tested."""
+        return self.folder / "validation.json"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of the checkpoints."""
         return self.folder / "checkpoints"
@@ -133,6 +138,8 @@ class Results:
         val: The same on the validation examples; in JSON their names begin with ``val_``.
         test_clips: Number of test examples.
         rescaled: Factor → the monitored metric on test examples that are rescaled by it.
+        moved: Factor → how far the logits move when inputs are rescaled by it, see `report.measure.distance`.
+        quantity: What the factors change, such as ``"playback speed"``.
         test_fold: The fold that was tested; None: the set has no folds.
         folds: All folds of the set.
         parameters: Number of learned numbers.
@@ -152,6 +159,8 @@ class Results:
     val: dict[str, float]
     test_clips: int
     rescaled: dict[str, float] = field(default_factory=dict)
+    moved: dict[str, float] = field(default_factory=dict)
+    quantity: str = ""
     test_fold: Fold | None = None
     folds: list[Fold] = field(default_factory=list)
     parameters: int = 0

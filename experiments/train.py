@@ -6,7 +6,7 @@ import sys
 import time
 import warnings
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from experiments.errors import check_numbers, interruptible, is_first_process, o
 from experiments.report import plots
 from experiments.report.results import draw, report
 from experiments.report.tables import show_results
-from experiments.run import Card, Results, Run, read_checkpoint
+from experiments.run import Card, Results, Run, read_checkpoint, write_json
 from experiments.training.checkpointing import WholeFiles, checkpoints, newest
 from experiments.training.classifier import Classifier
 from experiments.training.epoch_log import EpochLog
@@ -47,7 +47,7 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
         folder: The run's folder.
 
     Returns:
-        The contents of results.json; None on all processes but the first.
+        The contents of results.json; None with ``test=false``, and on all processes but the first.
     """
     for noise in (
         ".*does not have many workers.*",
@@ -83,10 +83,15 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
     module = Classifier(
         network, task, instantiate(cfg.optimizer), instantiate(cfg.scheduler), cfg.wavelet_loss, cfg.seed, mine
     )
-    batches = Batches(source, cfg.batch_size, cfg.num_workers, cfg.seed)
+    transforms = [instantiate(node) for node in (cfg.augment or {}).values()]
+    batches = Batches(source, cfg.batch_size, cfg.num_workers, cfg.seed, cfg.fraction, transforms)
     with interruptible(run):
         trainer.fit(module, batches, ckpt_path=before)
         if not trainer.is_global_zero:
+            return None
+        if not cfg.test:
+            write_json(run.validation, asdict(read_checkpoint(run.best)[1]) | {"epochs": len(epochs.rows)})
+            log.info("trained, not tested; resume=%s test=true does that", folder)
             return None
         return test(cfg, run, task, source, factors, epochs.rows)
 
@@ -174,7 +179,7 @@ def test(cfg: DictConfig, run: Run, task: Task, source: Source, factors: Any, ro
 
 
 def resumed(cfg: DictConfig, overrides: list[str]) -> DictConfig:
-    """Gives the configuration of the run to go on with; of the new command line only ``trainer.…`` counts.
+    """Gives the configuration of the run to go on with; of the new command line only ``trainer.…`` and ``test`` count.
 
     Raises:
         FileNotFoundError: There is no run in the folder.
@@ -196,11 +201,13 @@ def resumed(cfg: DictConfig, overrides: list[str]) -> DictConfig:
         allowed_class(target, (*TRAINING_ROOMS, *as_list(cfg.trust)))
     for override in overrides:
         key = override.split("=")[0]
-        if key.startswith("trainer."):
+        if key.startswith("trainer.") or key == "test":
             OmegaConf.update(saved, key, OmegaConf.select(cfg, key))
             saved.overrides = [o for o in saved.overrides if o.split("=")[0] != key] + [override]
         elif not key.startswith(("resume", "trust", "hydra.")) and override not in saved.overrides:
-            raise ValueError(f"{override} is not what {cfg.resume} was started with; resume can change only trainer.…")
+            raise ValueError(
+                f"{override} is not what {cfg.resume} was started with; resume can change only trainer.… and test"
+            )
     return saved
 
 
@@ -229,7 +236,7 @@ def command(cfg: DictConfig) -> float | None:
 def main(cfg: DictConfig | None = None) -> Any:
     """Runs the command; a sweeper such as Optuna's is given the monitored validation metric of the best epoch."""
     # Hydra takes null for a value, but not for a group; there an empty list says the same.
-    sys.argv = [re.sub(r"^(experiment|scheduler|callbacks|logger)=null$", r"\1=[]", arg) for arg in sys.argv]
+    sys.argv = [re.sub(r"^(experiment|augment|scheduler|callbacks|logger)=null$", r"\1=[]", arg) for arg in sys.argv]
     return command(cfg)
 
 

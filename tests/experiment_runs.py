@@ -51,7 +51,14 @@ def tiny(root: Path) -> list[str]:
     return [
         *("data=urbansound8k", f"data.root={root}", f"data.cache_dir={root}/cache", "data.num_workers=1"),
         *("data.sample_rate=8000", "data.duration=0.1", "trainer=cpu", "trainer.max_epochs=2", "batch_size=8"),
-        *("model=w_sample_cnn", "scheduler.patience=0", "wavelet_loss=0.1", "rescale=[1,2]"),
+        *(
+            "model=w_sample_cnn",
+            "optimizer=adam",
+            "scheduler=plateau",
+            "scheduler.patience=0",
+            "wavelet_loss=0.1",
+            "rescale=[1,2]",
+        ),
     ]
 
 

@@ -28,16 +28,16 @@ def decoded(monkeypatch):
     """The names of the files decoded so far, in turn."""
     names = []
 
-    def counting(path, sample_rate, num_samples):
+    def counting(path, *options):
         names.append(path.name)
-        return decode(path, sample_rate, num_samples)
+        return decode(path, *options)
 
     monkeypatch.setattr(cache, "decode", counting)
     return names
 
 
-def build(paths, skip_bad=False, num_workers=1, length=LENGTH):
-    return build_cache(paths, RATE, length, paths[0].parent / "cache", skip_bad, num_workers)
+def build(paths, skip_bad=False, num_workers=1, length=LENGTH, trim=None):
+    return build_cache(paths, RATE, length, paths[0].parent / "cache", skip_bad, num_workers, trim)
 
 
 def rows(file):
@@ -81,10 +81,11 @@ def test_second_run_decodes_nothing(paths, decoded):
     assert len(decoded) == len(paths)
 
 
-def test_changed_file_rate_or_length_makes_a_new_cache(paths, decoded):
+def test_changed_file_rate_length_or_trimming_makes_a_new_cache(paths, decoded):
     first = build(paths)[0]
     assert build(paths, length=LENGTH + 1)[0] != first
     assert build(paths[:-1])[0] != first
+    assert build(paths, trim=40)[0] != first
     decoded.clear()
     os.utime(paths[0], ns=(0, 0))
     assert build(paths)[0] != first
@@ -92,10 +93,10 @@ def test_changed_file_rate_or_length_makes_a_new_cache(paths, decoded):
 
 
 def kill_at(paths, number):
-    def deadly(path, sample_rate, num_samples):
+    def deadly(path, *options):
         if path == paths[number]:
             os.kill(os.getpid(), signal.SIGKILL)
-        return decode(path, sample_rate, num_samples)
+        return decode(path, *options)
 
     cache.decode = deadly
     build(paths, skip_bad=True)
@@ -233,10 +234,10 @@ def test_a_finished_cache_needs_nothing_written(paths, monkeypatch):
 
 
 def test_a_file_that_vanishes_or_may_not_be_read_is_skipped(paths, monkeypatch):
-    def failing(path, sample_rate, num_samples):
+    def failing(path, *options):
         if path == paths[2]:
             raise PermissionError(13, "Permission denied", str(path))
-        return decode(path, sample_rate, num_samples)
+        return decode(path, *options)
 
     monkeypatch.setattr(cache, "decode", failing)
     assert build(paths, skip_bad=True)[1] == {2: "cannot be read (Permission denied)"}
@@ -252,7 +253,7 @@ def test_a_script_without_a_guard_is_told_so(paths, monkeypatch):
     assert not (paths[0].parent / "cache").exists()
 
 
-def die(path, sample_rate, num_samples):
+def die(path, **options):
     os._exit(9)
 
 
@@ -267,5 +268,5 @@ def test_a_full_disk_is_named_with_what_it_takes(paths, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(cache.json, "dumps", full)
-    with pytest.raises(OSError, match=r"the disk of .*\.partial is full: the clips take .* GiB; make room"):
+    with pytest.raises(OSError, match=r"the disk of .*\.partial is full; make room"):
         build(paths)

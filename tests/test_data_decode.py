@@ -84,6 +84,23 @@ def test_short_clip_is_centred_in_silence(tmp_path, length):
     np.testing.assert_array_equal(clip, expected)
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_silence_at_both_ends_is_cut_off_and_what_is_left_is_centred(tmp_path, channels):
+    sound = np.concatenate([np.full(9000, 1e-4), noise(8000), np.zeros(3000), noise(8000), np.full(20000, 1e-4)])
+    soundfile.write(tmp_path / "a.wav", np.stack([sound] * channels, axis=1), 8000, subtype="FLOAT")
+    x = decode(tmp_path / "a.wav", 8000, 30000, trim=40)
+    loud = np.abs(x) > 0.01
+    assert abs(loud.argmax() - 5500) <= 2048 and abs(loud[::-1].argmax() - 5500) <= 2048  # a frame of the detector
+    start = loud.argmax() - (np.abs(sound) > 0.01).argmax()
+    np.testing.assert_array_equal(x[loud.argmax() :][:19000], sound[loud.argmax() - start :][:19000].astype(np.float32))
+    np.testing.assert_array_equal(decode(tmp_path / "a.wav", 8000, 48000), sound.astype(np.float32))  # untrimmed
+
+
+def test_silence_alone_is_left_as_it_is(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(100), 8000)
+    np.testing.assert_array_equal(decode(tmp_path / "a.wav", 8000, 100, trim=40), np.zeros(100))
+
+
 def test_sound_beyond_full_scale_is_turned_down_undistorted(tmp_path):
     x = noise(500, peak=4.0).astype(np.float32)
     soundfile.write(tmp_path / "x.wav", x, 8000, subtype="FLOAT")

@@ -27,9 +27,18 @@ class Noise(Dataset[tuple[Tensor, int]]):
         return torch.rand(1), item
 
 
-def epoch(number: int, seed: int = 0, world_size: int = 1, rank: int = 0, workers: int = 2) -> tuple[Tensor, Tensor]:
+class Tones(Noise):
+    """Items (1, the item's index)."""
+
+    def __getitem__(self, item: int) -> tuple[Tensor, int]:
+        return torch.ones(1), item
+
+
+def epoch(
+    number: int, seed: int = 0, world_size: int = 1, rank: int = 0, workers: int = 2, source: Any = None, **options: Any
+) -> tuple[Tensor, Tensor]:
     """The random numbers and the indices of an epoch."""
-    batches = Batches(Noise(), batch_size=4, num_workers=workers, seed=seed)
+    batches = Batches(source or Noise(), batch_size=4, num_workers=workers, seed=seed, **options)
     progress = SimpleNamespace(current=SimpleNamespace(processed=number))
     fit_loop = SimpleNamespace(epoch_progress=progress)
     trainer: Any = SimpleNamespace(world_size=world_size, global_rank=rank, fit_loop=fit_loop)

@@ -1,9 +1,9 @@
 """Decoded clips on disk: a file of int16 rows for a list of audio files, written once, by one process at a time.
 
 A cache is a folder, named by its content: `clips.int16` has a row for every good clip, `marks.jsonl` a line for every
-clip in turn: the checksum of its row, or the reason why it has none. It is filled as NAME.partial and renamed when
-whole. A killed run's folder stays; the next run checks its rows against the marks and goes on after the last good one.
-So it does with a cache that turns out not to be whole.
+clip in turn: checksum and length of its row, or the reason why it has none. It is filled as NAME.partial and renamed
+when whole. A killed run's folder stays; the next run checks its rows against the marks and goes on after the last good
+one. So it does with a cache that turns out not to be whole.
 """
 
 import errno
@@ -16,26 +16,39 @@ import shutil
 import signal
 import threading
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 
-from experiments.data.decode import AudioError, decode
+from experiments.data.decode import AudioError, decode, to_int16
+from experiments.data.room import check_room
 
 log = logging.getLogger(__name__)
+SAMPLE = np.dtype(np.int16).itemsize  # bytes
+Mark = list[int] | str  # checksum (CRC-32) and length of a row in samples, or what is wrong with the file
+T = TypeVar("T")
 
 
 def build_cache(
-    paths: Sequence[Path], sample_rate: int, num_samples: int, cache_dir: Path, skip_bad: bool, num_workers: int
+    paths: Sequence[Path],
+    sample_rate: int,
+    num_samples: int,
+    cache_dir: Path,
+    skip_bad: bool,
+    num_workers: int,
+    trim: float | None = None,
+    whole: bool = False,
 ) -> tuple[Path, dict[int, str]]:
     """Decodes audio files into a cache, or finds them there, where a read-only place is good enough.
 
@@ -46,6 +59,8 @@ def build_cache(
         cache_dir: folder of all caches.
         skip_bad: leave bad files out rather than raise.
         num_workers: number of decoding processes; 0 or 1 decodes in this one.
+        trim: silence to cut off, see `decode`.
+        whole: leave longer clips as long as they are; `rows` tells how long.
 
     Returns:
         The file of int16 rows, shape (good clips, num_samples), in the order of `paths`; and the files left out, as
@@ -63,38 +78,39 @@ def build_cache(
             "decoding starts processes, which run the script anew as far as here: put what it does under "
             "if __name__ == '__main__', or decode with num_workers=1"
         )
-    folder = cache_dir / _key(paths, sample_rate, num_samples)
-    row_bytes = np.dtype(np.int16).itemsize * num_samples
-    if not _whole(folder, len(paths), row_bytes):
+    job = partial(_decode, sample_rate=sample_rate, num_samples=num_samples, trim=trim, whole=whole)
+    folder = cache_dir / _key(paths, sample_rate, num_samples, trim, whole)
+    if not _complete(folder, len(paths)):
         cache_dir.mkdir(parents=True, exist_ok=True)
         with lock(folder.with_suffix(".lock")):
             unfinished = folder.with_suffix(".partial")
-            if folder.exists() and not _whole(folder, len(paths), row_bytes):
+            if folder.exists() and not _complete(folder, len(paths)):
                 log.warning("%s is not whole; its good clips are kept, the others are decoded anew", folder)
                 shutil.rmtree(unfinished, ignore_errors=True)
                 folder.rename(unfinished)
             if not folder.exists():
                 unfinished.mkdir(exist_ok=True)
-                _fill(unfinished, paths, sample_rate, num_samples, skip_bad, num_workers)
+                check_room(unfinished, paths, sample_rate, num_samples, whole)
+                _fill(unfinished, paths, job, skip_bad, num_workers)
                 unfinished.rename(folder)
     return folder / "clips.int16", _bad(folder, paths, skip_bad)
 
 
-def _whole(folder: Path, clips: int, row_bytes: int) -> bool:
+def _complete(folder: Path, clips: int) -> bool:
     """Whether a cache has a mark for each clip and a row for each good one; what is in them is looked at in use."""
     try:
-        good = len(checksums(folder))
-        return (folder / "clips.int16").stat().st_size == good * row_bytes and len(_marks(folder)) == clips
-    except (FileNotFoundError, ValueError):
+        size = SAMPLE * sum(length for _, length in rows(folder))
+        return (folder / "clips.int16").stat().st_size == size and len(_marks(folder)) == clips
+    except (FileNotFoundError, TypeError, ValueError):
         return False
 
 
-def checksums(folder: Path) -> list[int]:
-    """Gives the checksums (CRC-32) of the rows of a cache."""
-    return [mark for mark in _marks(folder) if isinstance(mark, int)]
+def rows(folder: Path) -> list[list[int]]:
+    """Gives the checksum (CRC-32) and the length, in samples, of every row of a cache."""
+    return [mark for mark in _marks(folder) if not isinstance(mark, str)]
 
 
-def _marks(folder: Path) -> list[int | str]:
+def _marks(folder: Path) -> list[Mark]:
     return [json.loads(line) for line in (folder / "marks.jsonl").read_text().splitlines()]
 
 
@@ -127,34 +143,32 @@ class _Speed(ProgressColumn):
         return f"{task.finished_speed or task.speed or 0:.0f} clips/s"
 
 
-def _key(paths: Sequence[Path], sample_rate: int, num_samples: int) -> str:
+def _key(paths: Sequence[Path], *options: float | None) -> str:
     files = [(str(path.absolute()), stat.st_size, stat.st_mtime_ns) for path in paths for stat in [path.stat()]]
-    return hashlib.sha256(repr((files, sample_rate, num_samples)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((files, options)).encode()).hexdigest()[:16]
 
 
 @contextmanager
-def _disk(folder: Path, size: int) -> Iterator[None]:
-    """Names the folder and the size of what it is to hold, should the disk be full."""
+def _disk(folder: Path) -> Iterator[None]:
+    """Names the folder, should the disk be full."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise OSError(
-            f"the disk of {folder} is full: the clips take {size / 2**30:.2g} GiB; make room, or choose another place "
-            "with data.cache_dir=…; what is decoded is kept"
+            f"the disk of {folder} is full; make room, or choose another place with data.cache_dir=…; what is decoded "
+            "is kept"
         ) from error
 
 
 def _fill(
-    folder: Path, paths: Sequence[Path], sample_rate: int, num_samples: int, skip_bad: bool, num_workers: int
+    folder: Path, paths: Sequence[Path], job: Callable[[Path], bytes | str], skip_bad: bool, num_workers: int
 ) -> None:
-    row_bytes = np.dtype(np.int16).itemsize * num_samples
-    done = _resume(folder, row_bytes)
+    done = _resume(folder)
     _bad(folder, paths, skip_bad)
-    job = partial(_decode, sample_rate=sample_rate, num_samples=num_samples)
     with (
-        _disk(folder, len(paths) * row_bytes),
+        _disk(folder),
         (folder / "clips.int16").open("ab") as clips,
         (folder / "marks.jsonl").open("ab") as marks,
         progress("Decoding", len(paths), done) as count,
@@ -166,7 +180,7 @@ def _fill(
                 clips.flush()
             elif not skip_bad:
                 raise AudioError(path, result)
-            mark = zlib.crc32(result) if isinstance(result, bytes) else result
+            mark: Mark = [zlib.crc32(result), len(result) // SAMPLE] if isinstance(result, bytes) else result
             marks.write(json.dumps(mark).encode() + b"\n")
             marks.flush()
             count()
@@ -174,7 +188,7 @@ def _fill(
         os.fsync(marks.fileno())
 
 
-def _resume(folder: Path, row_bytes: int) -> int:
+def _resume(folder: Path) -> int:
     """Cuts what a killed run left back to its good clips and return their number.
 
     The checksums make the order in which the system wrote rows and marks to the disk irrelevant.
@@ -188,7 +202,7 @@ def _resume(folder: Path, row_bytes: int) -> int:
                 mark = json.loads(line) if line.endswith(b"\n") else None
             except ValueError:  # torn
                 break
-            if isinstance(mark, int) and zlib.crc32(row := clips.read(row_bytes)) == mark:
+            if isinstance(mark, list) and zlib.crc32(row := clips.read(SAMPLE * mark[1])) == mark[0]:
                 rows_end += len(row)
             elif not isinstance(mark, str):
                 break
@@ -208,14 +222,14 @@ def _bad(folder: Path, paths: Sequence[Path], skip_bad: bool) -> dict[int, str]:
     return bad
 
 
-def _decode(path: Path, sample_rate: int, num_samples: int) -> bytes | str:
+def _decode(path: Path, sample_rate: int, num_samples: int, trim: float | None, whole: bool) -> bytes | str:
     try:
-        clip = decode(path, sample_rate, num_samples)
+        clip = decode(path, sample_rate, num_samples, trim, whole)
     except AudioError as error:
         return error.problem
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    return np.minimum(np.rint(clip * 32768), 32767).astype(np.int16).tobytes()
+    return to_int16(clip).tobytes()
 
 
 @contextmanager
@@ -227,13 +241,24 @@ def _workers(number: int) -> Iterator[Callable[..., Iterable[bytes | str]]]:
     # "spawn": a forked copy of a process with threads, as torch starts them, can hang.
     pool = ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer=_start_worker)
     try:
-        yield pool.map
+        yield partial(_map, pool, 4 * number)
     except BrokenProcessPool as error:
         raise ChildProcessError(
             "a decoding process was ended, perhaps for want of memory; start anew, with fewer (data.num_workers=1)"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _map(pool: Executor, ahead: int, job: Callable[[Path], T], paths: Sequence[Path]) -> Iterator[T]:
+    """Maps like `pool.map`, but works no more than `ahead` results ahead, so that no set is ever held in memory."""
+    waiting: deque[Future[T]] = deque()
+    for path in paths:
+        waiting.append(pool.submit(job, path))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _start_worker() -> None:

@@ -43,7 +43,9 @@ def fit(x: np.ndarray, num_samples: int) -> np.ndarray:
     return np.pad(x, (spare // 2, spare - spare // 2))
 
 
-def decode(path: Path | str, sample_rate: int, num_samples: int) -> np.ndarray:
+def decode(
+    path: Path | str, sample_rate: int, num_samples: int, trim: float | None = None, whole: bool = False
+) -> np.ndarray:
     """Reads an audio file (wav, flac, ogg, mp3, ...) as a mono clip of fixed rate and length.
 
     Channels are averaged, the rate is changed by `librosa.resample` (`soxr_hq`), and the clip is centre-cropped or
@@ -53,9 +55,11 @@ def decode(path: Path | str, sample_rate: int, num_samples: int) -> np.ndarray:
         path: audio file.
         sample_rate: rate of the clip, in Hz.
         num_samples: length of the clip, in samples.
+        trim: silence at both ends is cut off first, what is this many decibels below the loudest moment; None: nothing.
+        whole: a clip that is longer is left as it is.
 
     Returns:
-        float32 array of shape (num_samples,), within [-1, 1].
+        float32 array of shape (num_samples,), or longer if `whole`, within [-1, 1].
 
     Raises:
         AudioError: the file cannot be decoded, is cut short, has no samples, or has NaN or infinite samples.
@@ -66,17 +70,24 @@ def decode(path: Path | str, sample_rate: int, num_samples: int) -> np.ndarray:
     try:
         # By its name: libsndfile reads an open file by calling Python, and swallows a Ctrl-C within the call.
         with soundfile.SoundFile(str(path)) as file:
-            middle, start = _read_middle(path, file, sample_rate, num_samples)
+            everything = whole or trim is not None
+            part, start = _read(path, file, sample_rate, num_samples, everything)
             rate, total = file.samplerate, _resampled_length(file.frames, file.samplerate, sample_rate)
     except soundfile.LibsndfileError as error:
         raise AudioError(path, f"cannot be decoded ({error.error_string})") from error
     except MemoryError as error:
         raise AudioError(path, "is too long for the memory") from error
     with np.errstate(over="ignore", invalid="ignore"):
-        mono = middle.mean(axis=1)
+        mono = part.mean(axis=1)
     _check_finite(path, mono)
+    if trim is not None and mono.any():
+        mono, _ = librosa.effects.trim(mono, top_db=trim)
     clip = librosa.resample(mono, orig_sr=rate, target_sr=sample_rate, res_type="soxr_hq")
     _check_finite(path, clip)
+    if everything:
+        total = len(clip)
+    if whole:
+        num_samples = max(num_samples, total)
     first = max(0, (total - num_samples) // 2) - start
     clip = fit(clip[first : first + num_samples], num_samples)
     # Float files may go beyond full scale, and resampling may overshoot it. Turned down, the clip keeps its shape and
@@ -84,10 +95,10 @@ def decode(path: Path | str, sample_rate: int, num_samples: int) -> np.ndarray:
     return clip / max(1.0, np.abs(clip).max())
 
 
-def _read_middle(
-    path: Path | str, file: soundfile.SoundFile, sample_rate: int, num_samples: int
+def _read(
+    path: Path | str, file: soundfile.SoundFile, sample_rate: int, num_samples: int, everything: bool
 ) -> tuple[np.ndarray, int]:
-    """Reads what the middle of a file, `num_samples` long at `sample_rate`, is made of.
+    """Reads what the middle of a file, `num_samples` long at `sample_rate`, is made of, or everything.
 
     Returns:
         Samples (T, channels), and the place of the first of them after resampling.
@@ -108,7 +119,7 @@ def _read_middle(
     spare = _resampled_length(frames, rate, sample_rate) - num_samples
     first = max(0, spare // 2 // new - margin)
     last = ceil((spare // 2 + num_samples) / new) + margin
-    if spare <= 0 or not file.seekable():
+    if everything or spare <= 0 or not file.seekable():
         first, last = 0, ceil(frames / step)
     if first:
         file.seek(first * step)
@@ -122,3 +133,12 @@ def _resampled_length(frames: int, rate: int, sample_rate: int) -> int:
 def _check_finite(path: Path | str, x: np.ndarray) -> None:
     if not np.isfinite(x).all():
         raise AudioError(path, "has NaN or infinite samples, or some beyond all bounds")
+
+
+def to_int16(clip: np.ndarray) -> np.ndarray:
+    """Gives a decoded clip as the cache keeps it; divided by 32768 it is what a network is given.
+
+    >>> to_int16(np.array([-1, 0.5, 1]))
+    array([-32768,  16384,  32767], dtype=int16)
+    """
+    return np.minimum(np.rint(clip * 32768), 32767).astype(np.int16)

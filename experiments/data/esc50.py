@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.data.audio import AudioFolds, Metadata, read_csv
+from experiments.data.audio import AudioFolds, Metadata
+from experiments.data.folds import read_csv
 
 HOME = "https://github.com/karolpiczak/ESC-50"
 

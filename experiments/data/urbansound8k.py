@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from experiments.data.audio import AudioFolds, Metadata, read_csv
+from experiments.data.audio import AudioFolds, Metadata
+from experiments.data.folds import read_csv
 
 
 class UrbanSound8K(AudioFolds):

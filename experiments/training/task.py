@@ -41,6 +41,9 @@ class Task(Protocol):
     def probabilities(self, logits: Tensor, /) -> Tensor:
         """Gives the probability of each class, (B, num_classes)."""
 
+    def logits(self, probabilities: Tensor, /) -> Tensor:
+        """Gives logits that have these `probabilities`; only sets whose recordings are tested as wholes need it."""
+
     def by_class(self, logits: Tensor, target: Tensor, /) -> dict[str, Any]:
         """Gives what is told class by class, ready for JSON: ``confusion`` or ``class_average_precision``."""
 
@@ -122,6 +125,10 @@ class MultiClass:
         """Gives the softmax."""
         return logits.softmax(1)
 
+    def logits(self, probabilities: Tensor) -> Tensor:
+        """Gives the logarithms."""
+        return probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
+
     def by_class(self, logits: Tensor, target: Tensor) -> dict[str, Any]:
         """Gives the ``confusion``: counts; rows are the truth, columns the prediction."""
         return {"confusion": multiclass_confusion_matrix(logits, _labels(target), self.num_classes).tolist()}
@@ -181,6 +188,10 @@ class MultiLabel:
     def probabilities(self, logits: Tensor) -> Tensor:
         """Gives the sigmoid of each logit."""
         return logits.sigmoid()
+
+    def logits(self, probabilities: Tensor) -> Tensor:
+        """Gives the inverse of the sigmoid."""
+        return probabilities.logit(eps=torch.finfo(probabilities.dtype).eps)
 
     def by_class(self, logits: Tensor, target: Tensor) -> dict[str, Any]:
         """Gives the ``class_average_precision``; None where a label is on none or on all of the examples."""
