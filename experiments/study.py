@@ -71,15 +71,11 @@ class Grid:
             *([] if fold is None else [f"data.test_fold={fold}"]),
         ]
         epochs, digest = composed(tuple(overrides))
-        parts = [
-            _slug(arm),
-            f"share{fraction:g}",
-            f"seed{seed}",
-            *([] if fold is None else [f"fold{_slug(str(fold))}"]),
-        ]
+        # The name of an arm is not in the name of the folder: a new name is no new run.
+        parts = [f"share{fraction:g}", f"seed{seed}", *([] if fold is None else [f"fold{_slug(str(fold))}"]), digest]
         told = ", ".join([arm, f"{fraction:.0%}", f"seed {seed}", *([] if fold is None else [f"fold {fold}"])])
         values = "".join(f", {name}={value}" for name, value in chosen.items())
-        return Job(told + values, self.folder / f"{'_'.join(parts)}_{digest}", tuple(overrides), epochs, test)
+        return Job(told + values, self.folder / "_".join(parts), tuple(overrides), epochs, test)
 
     def candidates(self, arm: str) -> list[tuple[dict[str, Any], Job]]:
         """Gives all combinations of the values that an arm may take, and the training of each; it is not tested."""
@@ -166,11 +162,7 @@ def summary(cfg: DictConfig, arms: dict[str, Arm], jobs: dict[tuple[str, float, 
         chance=1 / len(first.classes) if metric == "accuracy" else None,
         missing=len(jobs) - len(results),
         arms={name: Arm(arm.overrides, parameters.get(name, 0), arm.chosen, arm.tried) for name, arm in arms.items()},
-        cells=[
-            Cell(*key, r.epochs, r.seconds, **_rounded(values), rescaled=_rounded(r.rescaled), moved=_rounded(r.moved))
-            for key, r in results.items()
-            for values in [{"val": r.val[metric], "test": r.test[metric]}]
-        ],
+        cells=[_cell(key, result) for key, result in results.items()],
     )
 
 
@@ -197,6 +189,13 @@ def _outcome(job: Job) -> str:
     return f"test {values['monitor'].replace('_', ' ')} {shown(values['monitor'], values['test_' + values['monitor']])}"
 
 
+def _cell(key: tuple[str, float, int, Any], results: Results) -> Cell:
+    metric = results.monitor
+    measured = _rounded(results.rescaled), _rounded(results.moved)
+    values = round(results.val[metric], 5), round(results.test[metric], 5)
+    return Cell(*key, results.epochs, results.seconds, *values, *measured)
+
+
 def _rounded(values: dict[str, float]) -> dict[str, float]:
     return {key: round(value, 5) for key, value in values.items()}
 
@@ -211,6 +210,8 @@ def main(cfg: DictConfig) -> None:
     with one_line_errors():
         result, failed = study(cfg)
         columns, rows = table(result)
+        if len(rows) < len(columns):  # a screen is higher than wide
+            columns, *rows = map(list, zip(columns, *rows, strict=True))
         show(f"{result.title}, in percent", columns, rows)
         for title, file in draw(result, Path(cfg.folder)).items():
             print(f"{file}: {title}")

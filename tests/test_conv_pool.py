@@ -121,17 +121,6 @@ class TestAsACitizenOfTorch:
     def lift(self) -> nn.Module:
         return LiftingConv1d(1, 6, 9, 4, max_pool=4)
 
-    def test_compiles_as_one_graph(self, lift: nn.Module) -> None:
-        compiled = torch.compile(lift, fullgraph=True, backend="aot_eager")
-        for actual, expected in zip(compiled(self.x), lift(self.x), strict=True):
-            torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5)
-
-    def test_exports_with_a_dynamic_batch(self, lift: nn.Module) -> None:
-        exported = torch.export.export(lift, (self.x,), dynamic_shapes=({0: torch.export.Dim("batch", min=2)},))
-        batch = noise(3, 1, 997)
-        for actual, expected in zip(exported.module()(batch), lift(batch), strict=True):
-            torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5)
-
     def test_runs_under_autocast(self, lift: nn.Module) -> None:
         expected = lift(self.x)
         with torch.autocast("cpu", dtype=torch.bfloat16):

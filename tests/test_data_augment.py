@@ -9,7 +9,7 @@ import scipy.interpolate
 import soxr
 import torch
 from hydra.utils import instantiate
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
@@ -43,6 +43,7 @@ def smooth(length: int, seed: int = 0) -> np.ndarray:
     return np.fft.irfft(spectrum, length).astype(np.float32)
 
 
+@settings(deadline=None)
 @given(length=st.integers(2, 400), new=st.integers(2, 400), k=st.integers(0, 400))
 def test_resampling_moves_the_cosines_of_its_basis_exactly(length: int, new: int, k: int) -> None:
     """Sample j of n stands at (j + ½) / n."""
@@ -77,6 +78,7 @@ def test_speed_moves_a_tone_by_a_factor_within_its_range_and_pads_nothing() -> N
     assert np.mean(np.log2(heard)) == pytest.approx(0, abs=0.2)
 
 
+@settings(deadline=None)
 @given(length=st.integers(1, 60), seed=st.integers(0, 9))
 def test_a_crop_is_a_piece_and_a_short_sound_stays_whole(length: int, seed: int) -> None:
     x = torch.arange(1, length + 1.0)[None]

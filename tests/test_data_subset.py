@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import Subset, TensorDataset
 
@@ -17,6 +17,7 @@ def examples(counts: list[int]) -> TensorDataset:
     return TensorDataset(torch.arange(len(targets)), targets[torch.randperm(len(targets))])
 
 
+@settings(deadline=None)
 @given(counts=st.lists(st.integers(1, 40), min_size=1, max_size=5), fraction=st.floats(0.01, 1), seed=st.integers(0, 5))
 def test_every_class_gives_its_share(counts: list[int], fraction: float, seed: int) -> None:
     data = examples(counts)

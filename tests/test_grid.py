@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from wavenets import Grid
+from wavenets import Grid, rescale
 from wavenets.nn import LiftingConv1d
 
 
@@ -76,6 +76,30 @@ def test_level_lengths_are_rounded_up(length: int, base: Fraction) -> None:
 
 
 @given(
+    n=st.integers(1, 10**12),
+    base=st.builds(Fraction, st.integers(2, 2**20), st.integers(1, 2**20)).filter(lambda base: base > 1),
+    ndim=st.integers(1, 2),
+)
+def test_sizes_are_rounded_as_fractions_are(n: int, base: Fraction, ndim: int) -> None:
+    expected = math.ceil(n / base) if ndim == 1 else round(n / base)  # of Fractions, so half to even
+    assert rescale.downscaled_size(n, base, ndim) == expected
+
+
+@pytest.mark.parametrize("base", [2, "3/2", "5/2", 3])
+def test_ties_go_to_even_sizes(base: int | str) -> None:
+    base = Grid(2, base).ratio
+    sizes = [rescale.downscaled_size(n, base, 2) for n in range(200)]
+    assert sizes == [round(Fraction(n) / base) for n in range(200)]
+
+
+@pytest.mark.parametrize("num_scales", [40, 100])
+def test_the_least_size_for_many_scales_is_found_at_once(num_scales: int) -> None:
+    assert Grid(1).least_size(num_scales) == 2 ** (num_scales - 2) + 1
+    with pytest.raises(ValueError, match=f"at least {2 ** (num_scales - 2) + 1} samples"):
+        LiftingConv1d(1, 1, 3, num_scales)(torch.zeros(1, 1, 8000))
+
+
+@given(
     ndim=st.integers(1, 2),
     num_scales=st.integers(2, 6),
     base=st.sampled_from([Fraction(2), Fraction(3, 2), Fraction(5, 4), Fraction(3)]),
@@ -125,6 +149,8 @@ def test_upscale_is_linear_interpolation_between_pixel_centres() -> None:
         ("5/4", Fraction(5, 4)),
         (Fraction(7, 5), Fraction(7, 5)),
         (1.1, Fraction(11, 10)),
+        ("2**1", Fraction(2)),
+        ("3/2", Fraction(3, 2)),
     ],
 )
 def test_base_is_taken_in_every_form(base: float | str | Fraction, parsed: Fraction) -> None:
@@ -132,7 +158,8 @@ def test_base_is_taken_in_every_form(base: float | str | Fraction, parsed: Fract
 
 
 def test_images_take_any_real_base() -> None:
-    assert Grid(2, math.sqrt(2)).base == math.sqrt(2)
+    assert Grid(2, math.sqrt(2)).base == Grid(2, "2**0.5").base == Grid(2, "2**1/2").base == math.sqrt(2)
+    assert Grid(2, 1.000001).least_size(2) == 500_001
     with pytest.raises(ValueError, match=r"in 1D base must be a ratio .* got 1\.414"):
         Grid(1, math.sqrt(2))
 
@@ -144,6 +171,13 @@ def test_images_take_any_real_base() -> None:
         ({"ndim": 1, "base": 1}, "base must be above 1, got 1"),
         ({"ndim": 2, "base": 0.5}, "base must be above 1, got 0.5"),
         ({"ndim": 1, "base": float("inf")}, "finite number or a ratio such as '3/2', got inf"),
+        ({"ndim": 1, "base": "1/0"}, "finite number or a ratio such as '3/2', got '1/0'"),
+        ({"ndim": 1, "base": float("nan")}, "finite number or a ratio such as '3/2', got nan"),
+        ({"ndim": 1, "base": 1 + 1e-12}, r"base must be above 1, got 1\.000000000001"),
+        ({"ndim": 2, "base": 1.0000001}, r"base must be above 1, got 1\.0000001"),
+        ({"ndim": 1, "rotations": 4}, "rotations=4 needs ndim=2"),
+        ({"ndim": 2, "rotations": 4, "decimated": False}, "on a decimated grid can be turned: rotations=4"),
+        ({"ndim": 2, "rotations": 3}, "rotations must be one of 1, 2, 4, 8, 12, 16, got 3"),
         ({"ndim": 1, "base": "two"}, "finite number or a ratio such as '3/2', got 'two'"),
         ({"ndim": 2, "base": "3/2", "decimated": False}, "needs base=2, got base=3/2"),
     ],

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tests.networks import LAYERS, noise
 from wavenets import Grid
 from wavenets.kernels import BSpline, Kernel, Samples, ZeroMean, b_spline
+from wavenets.losses import admissibility
 from wavenets.nn import GroupConv1d, LiftingConv1d, LiftingConv2d, PerScale, ScaleReadout
 from wavenets.testing import assert_equivariant
 
@@ -89,6 +90,13 @@ def test_initialisation_preserves_the_variance(kernel: Kernel, rotations: int) -
     assert not lift.bias.any()
 
 
+def test_the_fan_in_counts_scales() -> None:
+    conv = GroupConv1d(8, 64, 9, scale_extent=3)
+    assert conv.weight.var().item() * 8 * 9 * 3 == pytest.approx(1, abs=0.1)
+    columns = noise(8 * 9 * 3, 4000)  # on white noise at equal rates, without interpolation
+    assert (conv.weight.flatten(1) @ columns).var().item() == pytest.approx(1, abs=0.1)
+
+
 @pytest.mark.parametrize("layer", [LiftingConv1d, LiftingConv2d])
 def test_zero_mean_kernels_are_wavelets_also_after_training(layer: type[LiftingConv1d] | type[LiftingConv2d]) -> None:
     lift = layer(1, 4, 5, num_scales=2, bias=False, kernel=ZeroMean()).double()
@@ -100,6 +108,21 @@ def test_zero_mean_kernels_are_wavelets_also_after_training(layer: type[LiftingC
     assert max(level[inner].abs().max() for level in lift(constant)) < 1e-14 * lift.weight.abs().max() * 5**lift.ndim
     expected = lift.weight - lift.weight.mean(dim=tuple(range(2, 2 + lift.ndim)), keepdim=True)
     torch.testing.assert_close(lift.wavelets, expected, rtol=1e-13, atol=1e-13)
+
+
+def test_admissibility_is_the_squared_mean_of_the_kernels() -> None:
+    net = nn.Sequential(LiftingConv1d(2, 3, 5, 2), PerScale(nn.ReLU()), GroupConv1d(3, 4, 3))
+    expected = sum(net[0].weight[o, c].mean() ** 2 for o in range(3) for c in range(2))
+    torch.testing.assert_close(admissibility(net), expected)
+    optimizer = torch.optim.SGD(net.parameters(), lr=2.0)
+    for _ in range(50):
+        optimizer.zero_grad()
+        admissibility(net).backward()
+        optimizer.step()
+    assert admissibility(net) < 1e-10
+    assert admissibility(LiftingConv2d(1, 2, 3, 2, kernel=ZeroMean())) < 1e-12
+    with pytest.raises(ValueError, match="Linear has no lifting convolution"):
+        admissibility(nn.Linear(2, 2))
 
 
 def test_zero_mean_holds_at_all_angles() -> None:

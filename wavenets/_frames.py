@@ -18,10 +18,13 @@ Batch = tuple[tuple[int, ...], Tensor]  # quarters, and what their frames see, o
 
 
 def together(frames: Sequence[Tensor]) -> list[Batch]:
-    """Puts frames of one shape into one batch: opposite ones, and of a square image all."""
-    return [
-        (some, torch.cat([frames[q] for q in some]) if len(some) > 1 else frames[some[0]]) for some in _alike(frames)
-    ]
+    """Puts frames of one shape into one batch: opposite ones, and of a square image all.
+
+    While compiling each is one: which frames are square is not asked, and one graph is for all sizes.
+    """
+    if len(frames) == 1 or torch.compiler.is_compiling():
+        return [((q,), frame) for q, frame in enumerate(frames)]
+    return [(some, torch.cat([frames[q] for q in some])) for some in _alike(frames)]
 
 
 def neighbours(features: Sequence[Tensor], grid: Grid, groups: int = 1) -> list[Batch]:
@@ -52,8 +55,9 @@ def neighbours(features: Sequence[Tensor], grid: Grid, groups: int = 1) -> list[
 
 
 def _alike(frames: Sequence[Tensor]) -> list[tuple[int, ...]]:
-    shapes = [frame.shape for frame in frames]
-    return [tuple(q for q, other in enumerate(shapes) if other == shape) for shape in dict.fromkeys(shapes)]
+    if len(frames) < 4 or frames[0].shape == frames[1].shape:
+        return [tuple(range(len(frames)))]
+    return [(0, 2), (1, 3)]
 
 
 def _around(q: int, grid: Grid) -> list[tuple[int, int]]:

@@ -67,7 +67,7 @@ def lift(
     if grid.ndim == 1 and grid.decimated and padding_mode == "zeros":
         return Levels(*(conv1d_max_pool(view, weight, bias, stride, max_pool) for view in views))
     if grid.ndim == 2:  # and so the features, which is faster
-        kernels = tuple(kernel.to(memory_format=torch.channels_last) for kernel in kernels)
+        kernels = tuple(_channels_last(kernel) for kernel in kernels)
     levels: list[Tensor] = []
     for i in range(num_scales):
         options = {"stride": stride, "dilation": dilation(grid, i), "padding_mode": padding_mode}
@@ -119,10 +119,10 @@ def group_conv(
     rotations, finer = grid.rotations, grid.rotations // grid.turns
     turned = weight.unbind(0) if finer > 1 else (weight,)
     extent = turned[0].shape[2]
-    check_levels(input)
+    check_levels(input, rotations)
     for level in input:
         _check(level, turned, turned[0].shape[1] * groups, grid)
-    if len(input) % rotations or len(input) < extent * rotations:
+    if len(input) < extent * rotations:
         each = f" × {rotations} turns" if rotations > 1 else ""
         raise ValueError(f"a scale extent of {extent} needs at least {extent} levels{each}, got {len(input)}")
 
@@ -130,7 +130,7 @@ def group_conv(
     kernels = [list(some) for some in zip(*(kernel.unbind(2) for kernel in turned), strict=True)]
     if rotations > 1:  # relative to orientation j its neighbours are j further round
         kernels = [[k.roll(j, 2).transpose(1, 2).flatten(1, 2) for j, k in enumerate(some)] for some in kernels]
-    kernels = [[kernel.contiguous(memory_format=_last(kernel)) for kernel in some] for some in kernels]
+    kernels = [[_channels_last(kernel) for kernel in some] for some in kernels]
 
     def conv(scale: int, offset: int) -> list[Tensor]:
         seen = neighbours(input[scale * rotations : (scale + 1) * rotations], grid, groups)
@@ -185,14 +185,14 @@ def _conv_frames(
         for j, kernel in enumerate(kernels):
             y = same_conv(seen, kernel, bias, **options)
             # "unsafe": the parts do not know of each other, and may be modified in place.
-            size = [len(y) // len(quarters)] * len(quarters)
-            parts = torch.unsafe_split_with_sizes(y, size) if len(size) > 1 else [y]
+            parts = torch.unsafe_chunk(y, len(quarters)) if len(quarters) > 1 else [y]
             output |= {(q, j): part for q, part in zip(quarters, parts, strict=True)}
     return [output[key] for key in sorted(output)]
 
 
-def _last(kernel: Tensor) -> torch.memory_format:
-    return torch.channels_last if kernel.ndim == 4 else torch.contiguous_format
+def _channels_last(kernel: Tensor) -> Tensor:
+    """Puts the channels of a kernel last in memory, without a memory format, which vmap does not know."""
+    return kernel.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
 def _check(x: Tensor, kernels: Sequence[Tensor], channels: int, grid: Grid) -> None:
@@ -205,7 +205,7 @@ def _check(x: Tensor, kernels: Sequence[Tensor], channels: int, grid: Grid) -> N
         raise ValueError(f"expected {channels} input channels, got {x.shape[1]} in an input of shape {tuple(x.shape)}")
     if any(n % 2 == 0 for n in size):
         raise ValueError(f"kernels must have odd sizes to keep their centre, got {size}")
-    if grid.rotations > 1 and len(set(size)) > 1:
+    if grid.rotations > 1 and size[0] != size[1]:
         raise ValueError(f"kernels that are turned must be square, got {size}")
     if x.dtype != kernels[0].dtype and not torch.is_autocast_enabled(x.device.type):
         raise ValueError(f"an input of {x.dtype} does not go with a kernel of {kernels[0].dtype}: convert one with .to")

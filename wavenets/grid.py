@@ -100,10 +100,11 @@ class Grid:
         self.check(x)
         if num_scales < 1:
             raise ValueError(f"num_scales must be at least 1, got {num_scales}")
-        if not self._spans(x.shape[2:], num_scales):
+        least = self.least_size(num_scales)
+        if min(x.shape[2:]) < least:
             raise ValueError(
                 f"a signal of size {tuple(x.shape[2:])} is too short for {num_scales} scales of base {self.base}: "
-                f"every dimension needs at least {self.least_size(num_scales)} samples"
+                f"every dimension needs at least {least} samples"
             )
         scales = [x]
         for i in range(num_scales - 1):
@@ -207,23 +208,22 @@ class Grid:
     def least_size(self, num_scales: int) -> int:
         """The least number of samples a dimension needs for num_scales levels, each shorter than the one before."""
         too_short, enough = 0, 1
-        while not self._spans([enough], num_scales):
+        while not self._spans(enough, num_scales):
             too_short, enough = enough, 2 * enough
         while enough - too_short > 1:
             middle = (too_short + enough) // 2
-            if self._spans([middle], num_scales):
+            if self._spans(middle, num_scales):
                 enough = middle
             else:
                 too_short = middle
         return enough
 
-    def _spans(self, size: Sequence[int], num_scales: int) -> bool:
-        """Whether T can shorten every dimension num_scales - 1 times."""
-        for n in size:
-            for _ in range(num_scales - 1):
-                n, before = rescale.downscaled_size(n, self.ratio, self.ndim), n
-                if not 0 < n < before:
-                    return False
+    def _spans(self, size: int, num_scales: int) -> bool:
+        """Whether T can shorten a dimension num_scales - 1 times."""
+        for _ in range(num_scales - 1):
+            size, before = rescale.downscaled_size(size, self.ratio, self.ndim), size
+            if not 0 < size < before:
+                return False
         return True
 
     def _smooth(self, x: Tensor, level: int) -> Tensor:

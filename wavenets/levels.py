@@ -61,12 +61,19 @@ pytree.register_pytree_node(
 )
 
 
-def check_levels(input: Any) -> None:
-    """Raises a ValueError unless the input is a sequence of tensors, finest first, of one batch and dtype."""
+def check_levels(input: Any, rotations: int = 1) -> None:
+    """Raises a ValueError unless the input is a sequence of tensors, finest first, of one batch and dtype.
+
+    With rotations there must be as many levels for each scale.
+    """
     if isinstance(input, Tensor):
         raise ValueError(f"expected a sequence of levels, got one tensor of shape {tuple(input.shape)}: lift it first")
     if not input:
         raise ValueError("expected at least one level, got none")
+    if others := [type(level).__name__ for level in input if not isinstance(level, Tensor)]:
+        raise ValueError(f"expected tensors as levels, got {', '.join(others)}")
+    if len(input) % rotations:
+        raise ValueError(f"expected {rotations} levels for each scale, one a turn, got {len(input)} levels")
     if torch.compiler.is_compiling():  # sizes are symbols there, and were right when it was run before
         return
     kinds = [(len(level), level.dtype) for level in input]

@@ -56,10 +56,12 @@ def downscale1d(x: Tensor, base: Fraction) -> Tensor:
     lie p inputs apart: q filters with stride p.
     """
     filters, reach = _lowpass(base, x), _reach(base)
-    padded = F.pad(x.flatten(0, 1)[:, None], (reach, filters.shape[-1] - reach - 1))
+    padded = F.pad(x.reshape(-1, 1, x.shape[2]), (reach, filters.shape[-1] - reach - 1))
     phases = F.conv1d(padded, filters, stride=base.numerator)  # (B·C, q, L/p)
-    y = phases.transpose(1, 2).flatten(1)[:, : downscaled_size(x.shape[2], base, 1)]
-    return y.unflatten(0, x.shape[:2])
+    y, length = phases.transpose(1, 2).flatten(1), downscaled_size(x.shape[2], base, 1)
+    if torch.compiler.is_compiling():  # whether there is something to cut off is not asked: one graph for all lengths
+        y = y.index_select(1, torch.arange(length, device=x.device))
+    return y[:, :length].unflatten(0, x.shape[:2])
 
 
 @_precisely
@@ -76,7 +78,7 @@ def downscale2d_all_turns(x: Tensor, base: Fraction) -> Tensor:
     Resizing rows and then columns is not resizing columns and then rows, to the last bit. The mean is, and so commutes
     with turns: a turn renumbers the A_r, and since a + b = b + a, the sum of the sums of opposite ones stays.
     """
-    a, b, c, d = (turn(downscale2d(turn(x, r).contiguous(), base), -r) for r in range(4))
+    a, b, c, d = (turn(downscale2d(turn(x, r).contiguous(), base), -r).contiguous() for r in range(4))
     return ((a + c) + (b + d)) / 4
 
 

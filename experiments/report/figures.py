@@ -5,10 +5,10 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, PercentFormatter
+from matplotlib.ticker import NullLocator
 
 from experiments.report.grid import Cell, Mean, Study, average
-from experiments.report.plots import DPI, GREY, _axes, _scale, factor_axis
+from experiments.report.plots import DPI, GREY, factor_axis, label_axes, metric_axis
 
 # Okabe and Ito's colours, distinct to colour-blind eyes.
 COLOURS = "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
@@ -40,7 +40,7 @@ def draw(study: Study, folder: Path) -> dict[str, Path]:
 
 def share(study: Study, ax: Axes) -> None:
     """Draws the metric against the share of the training examples, with a band of one standard deviation."""
-    _axes(ax, "", "share of the training examples", f"test {study.metric.replace('_', ' ')}")
+    label_axes(ax, "", "share of the training examples", f"test {study.metric.replace('_', ' ')}")
     for number, arm in enumerate(study.arms):
         points = [
             (fraction, average(cells, (cell.test for cell in cells)))
@@ -56,7 +56,7 @@ def share(study: Study, ax: Axes) -> None:
 
 def factors(study: Study, ax: Axes) -> None:
     """Draws the metric against the factor by which the test examples are rescaled, with a band."""
-    _axes(ax, "", study.quantity, f"test {study.metric.replace('_', ' ')}")
+    label_axes(ax, "", study.quantity, f"test {study.metric.replace('_', ' ')}")
     _against_factors(study, ax, lambda cell, factor: cell.rescaled[factor])
     if study.chance is not None:
         ax.axhline(study.chance, color=GREY, linestyle=":", label="chance")
@@ -65,7 +65,7 @@ def factors(study: Study, ax: Axes) -> None:
 
 def moved(study: Study, ax: Axes) -> None:
     """Draws how far the logits move when the test examples are rescaled."""
-    _axes(ax, "", study.quantity, "distance between the logits, relative")
+    label_axes(ax, "", study.quantity, "distance between the logits, relative")
     _against_factors(study, ax, lambda cell, factor: cell.moved[factor])
     ax.set_ylim(bottom=0)
     ax.legend()
@@ -97,9 +97,9 @@ def bars(study: Study, ax: Axes) -> None:
         ax.annotate(
             network, (number, 0), (0, -28), textcoords="offset points", ha="center", va="top", annotation_clip=False
         )
-    _axes(ax, "", "", f"test {study.metric.replace('_', ' ')}")
+    label_axes(ax, "", "", f"test {study.metric.replace('_', ' ')}")
     ax.grid(False, axis="x")
-    _scale(ax, study.metric)
+    metric_axis(ax, study.metric)
 
 
 def _against_factors(study: Study, ax: Axes, value: Callable[[Cell, str], float]) -> None:
@@ -119,9 +119,7 @@ def _line(ax: Axes, number: int, label: str, x: Sequence[float], means: Sequence
 
 
 def _finish(ax: Axes, study: Study) -> None:
-    ax.set_ylim(0, 1.02)
-    if study.metric == "accuracy":
-        ax.yaxis.set_major_formatter(PercentFormatter(1))
+    metric_axis(ax, study.metric)
     ax.legend(loc="lower right")
 
 

@@ -17,7 +17,8 @@ BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # distinct to colour-blind
 DPI = 150
 
 
-def _axes(ax: Axes, title: str, x: str, y: str) -> None:
+def label_axes(ax: Axes, title: str, x: str, y: str) -> None:
+    """Sets title and labels, and the style that all pictures have."""
     ax.set(title=title, xlabel=x, ylabel=y)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(color="#e5e5e5")
@@ -32,7 +33,8 @@ def _title(metric: str) -> str:
     return "AUROC" if metric == "auroc" else metric.replace("_", " ").capitalize()
 
 
-def _scale(ax: Axes, metric: str) -> None:
+def metric_axis(ax: Axes, metric: str) -> None:
+    """Sets the vertical axis for a metric between 0 and 1."""
     ax.set_ylim(0, 1.02)
     if metric == "accuracy":
         ax.yaxis.set_major_formatter(PercentFormatter(1))
@@ -71,11 +73,11 @@ def curves(file: Path, rows: Sequence[Mapping[str, float]], best_epoch: int, met
     rate.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     rate.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     rate.yaxis.set_minor_locator(NullLocator())
-    _axes(loss, "Loss", "epoch", "cross-entropy (nats)")
-    _axes(middle, _title(metric), "epoch", metric.replace("_", " "))
-    _axes(rate, "Learning rate", "epoch", "learning rate")
+    label_axes(loss, "Loss", "epoch", "cross-entropy (nats)")
+    label_axes(middle, _title(metric), "epoch", metric.replace("_", " "))
+    label_axes(rate, "Learning rate", "epoch", "learning rate")
     loss.set_ylim(bottom=0)
-    _scale(middle, metric)
+    metric_axis(middle, metric)
     for ax in loss, middle, rate:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.axvline(best_epoch, color=GREY, linestyle=":", label=f"best epoch, {best_epoch}")
@@ -126,7 +128,7 @@ def by_class(file: Path, values: Sequence[float | None], classes: Sequence[str])
     pairs.sort(key=lambda pair: pair[0])
     figure = Figure(figsize=(6, 1.5 + 0.2 * len(pairs)), layout="constrained")
     ax = figure.subplots()
-    _axes(ax, "Test examples: average precision by class", "average precision", "")
+    label_axes(ax, "Test examples: average precision by class", "average precision", "")
     ax.barh([_told(name) for _, name in pairs], [value for value, _ in pairs], color=BLUE)
     ax.set_xlim(0, 1.02)
     ax.margins(y=0.01)
@@ -146,13 +148,13 @@ def rescaled(file: Path, values: Mapping[float, float], metric: str, chance: flo
     factors = sorted(values)
     figure = Figure(figsize=(6, 4), layout="constrained")
     ax = figure.subplots()
-    _axes(ax, f"{_title(metric)} against {quantity}", quantity, f"test {metric.replace('_', ' ')}")
+    label_axes(ax, f"{_title(metric)} against {quantity}", quantity, f"test {metric.replace('_', ' ')}")
     ax.plot(factors, [values[factor] for factor in factors], color=BLUE, marker="o")
     if chance is not None:
         ax.axhline(chance, color=GREY, linestyle=":")
         ax.annotate("chance", (factors[0], chance), (0, 4), textcoords="offset points", color=GREY)
     factor_axis(ax, factors, quantity)
-    _scale(ax, metric)
+    metric_axis(ax, metric)
     figure.savefig(file, dpi=DPI)
 
 
@@ -172,7 +174,7 @@ def timeline(file: Path, prediction: Prediction, top: int) -> None:
     parts = np.array_split(recording.signal / 32768, min(2000, len(recording.signal)))
     begins = np.cumsum([0, *map(len, parts[:-1])]) / rate
     wave.fill_between(begins, [part.min() for part in parts], [part.max() for part in parts], color=BLUE, linewidth=0.5)
-    _axes(wave, Path(prediction.file).name.replace("$", r"\$"), "", "amplitude")
+    label_axes(wave, Path(prediction.file).name.replace("$", r"\$"), "", "amplitude")
     wave.set_ylim(-1.02, 1.02)
     middles = [(start + end) / 2 for start, end in prediction.spans]
     first, last = prediction.spans[0][0], prediction.spans[-1][1]
@@ -182,7 +184,7 @@ def timeline(file: Path, prediction: Prediction, top: int) -> None:
         label = name.replace("_", " ").replace("$", r"\$")
         points = [first, *middles, last], [values[0], *values, values[-1]]
         classes.plot(*points, label=label, marker=".", markevery=slice(1, -1))
-    _axes(classes, "", "time (s)", "probability, window by window")
+    label_axes(classes, "", "time (s)", "probability, window by window")
     classes.set_ylim(-0.02, 1.02)
     classes.set_xlim(first, last)
     classes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -222,7 +224,7 @@ def kernels(file: Path, network: nn.Module, sample_rate: int, columns: int = 5) 
         decibels = 20 * np.log10(np.array(magnitude) / spectra[kernel].max() + 1e-6)
         image = spectrum.pcolormesh(hertz, range(levels), decibels, cmap="viridis", vmin=-30, vmax=0, rasterized=True)
         spectrum.set_xscale("log")
-        _axes(time, f"kernel {kernel}", "time at level 0 (ms)", "")
+        label_axes(time, f"kernel {kernel}", "time at level 0 (ms)", "")
         spectrum.set_xlabel("frequency (Hz)")
         spectrum.xaxis.set_minor_locator(NullLocator())
     axes[0, 0].set_ylabel("amplitude (peak = 1)")

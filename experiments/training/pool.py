@@ -56,7 +56,7 @@ def run(jobs: Sequence[Job], processes: int, tell: Callable[[Job, bool], None] =
         processes: How many at a time, each with one thread; they take turns on the GPUs.
         tell: Is called with every training that has ended, and whether it went well.
     """
-    waiting = [job for job in jobs if not job.file.exists()]
+    waiting = list({job.folder: job for job in jobs if not job.file.exists()}.values())  # each once
     gpus, running, failed = devices(), dict[int, tuple[Any, Job]](), []
     with _progress() as show:
         try:

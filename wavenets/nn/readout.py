@@ -49,6 +49,7 @@ class ScaleReadout(nn.Module):
         self.positions, self.dropout, self.rotations = _options(positions, dropout, grid)
 
     def forward(self, input: Sequence[Tensor]) -> Tensor:
+        check_levels(input, self.rotations)
         pooled = _pool(input, self.positions)
         if self.mode == "finest":
             return pooled[: self.rotations].amax(0)
@@ -102,6 +103,7 @@ class GatedReadout(nn.Module):
         self.score = nn.Linear(channels, 1)
 
     def forward(self, input: Sequence[Tensor]) -> Tensor:
+        check_levels(input, self.rotations)
         pooled = _pool(input, self.positions)
         score = self.score(pooled)
         kept = _kept(pooled, self.dropout if self.training else 0.0, self.rotations)
@@ -140,10 +142,8 @@ class RotationPool(nn.Module):
         self.mode, self.grid = mode, grid
 
     def forward(self, input: Sequence[Tensor]) -> Levels:
-        check_levels(input)
         rotations = self.grid.rotations
-        if len(input) % rotations:
-            raise ValueError(f"expected {rotations} levels for each scale, got {len(input)} levels")
+        check_levels(input, rotations)
         return Levels(*(self._pool(input[i : i + rotations]) for i in range(0, len(input), rotations)))
 
     def _pool(self, features: Sequence[Tensor]) -> Tensor:
@@ -172,7 +172,6 @@ def _options(positions: Positions, dropout: float, grid: Grid | None) -> tuple[P
 
 def _pool(input: Sequence[Tensor], positions: Positions) -> Tensor:
     """The levels (B, C, …) pooled over their positions and stacked: (levels, B, C). (B, C) has none any more."""
-    check_levels(input)
     flat = [level.flatten(2) if level.ndim > 2 else level[..., None] for level in input]
     return torch.stack([level.mean(2) if positions == "mean" else level.amax(2) for level in flat])
 
