@@ -119,10 +119,11 @@ class MultiClass:
 
     def metrics(self, prefix: str = "") -> MetricCollection:
         """Gives the ``accuracy``, and the ``balanced_accuracy``: the mean over classes, each counted alike."""
-        averages = {"accuracy": "micro", "balanced_accuracy": "macro"}
-        return MetricCollection(
-            {name: _Accuracy(self.num_classes, average=average) for name, average in averages.items()}, prefix=prefix
-        )
+        metrics = {
+            "accuracy": _Accuracy(self.num_classes, average="micro"),
+            "balanced_accuracy": _Accuracy(self.num_classes, average="macro"),
+        }
+        return MetricCollection(metrics, prefix=prefix)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Gives the softmax."""
