@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MultilabelAUROC, MultilabelAveragePrecision
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 from torchmetrics.utilities import dim_zero_cat
@@ -119,7 +119,7 @@ class MultiClass:
 
     def metrics(self, prefix: str = "") -> MetricCollection:
         """Gives the ``accuracy``, and the ``balanced_accuracy``: the mean over classes, each counted alike."""
-        metrics = {
+        metrics: dict[str, Metric | MetricCollection] = {
             "accuracy": _Accuracy(self.num_classes, average="micro"),
             "balanced_accuracy": _Accuracy(self.num_classes, average="macro"),
         }
