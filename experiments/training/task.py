@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MultilabelAUROC, MultilabelAveragePrecision
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 from torchmetrics.utilities import dim_zero_cat
@@ -79,7 +79,7 @@ class MultiClass:
         num_classes: Number of classes.
         label_smoothing: Share of a label that is spread over all classes.
         class_weights: Weight of each class in the loss; None: all alike.
-        monitor: ``"val_accuracy"`` or ``"val_loss"``.
+        monitor: ``"val_accuracy"``, ``"val_balanced_accuracy"`` or ``"val_loss"``.
         mode: ``"max"``, or ``"min"`` for the loss.
 
     Raises:
@@ -118,8 +118,12 @@ class MultiClass:
         return F.cross_entropy(logits, target, weights, label_smoothing=self.label_smoothing)
 
     def metrics(self, prefix: str = "") -> MetricCollection:
-        """Gives the ``accuracy``."""
-        return MetricCollection({"accuracy": _Accuracy(self.num_classes, average="micro")}, prefix=prefix)
+        """Gives the ``accuracy``, and the ``balanced_accuracy``: the mean over classes, each counted alike."""
+        metrics: dict[str, Metric | MetricCollection] = {
+            "accuracy": _Accuracy(self.num_classes, average="micro"),
+            "balanced_accuracy": _Accuracy(self.num_classes, average="macro"),
+        }
+        return MetricCollection(metrics, prefix=prefix)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Gives the softmax."""
