@@ -13,6 +13,7 @@ import soundfile
 
 from experiments.data import AudioError, Clips, cache, decode, room
 from experiments.data.cache import build_cache
+from experiments.data.workers import map_ahead
 
 RATE, LENGTH = 8000, 50
 fork = multiprocessing.get_context("fork")
@@ -295,7 +296,7 @@ def test_it_is_said_beforehand_how_much_disk_a_cache_takes(paths, monkeypatch, c
 def test_decoding_never_runs_far_ahead_of_the_disk():
     begun = []
     with ThreadPoolExecutor(2) as pool:
-        results = cache._map(pool, 5, lambda path: begun.append(path) or path, range(100))
+        results = map_ahead(pool, 5, lambda path: begun.append(path) or path, range(100))
         for number, result in enumerate(results):
             assert result == number and len(begun) <= number + 6
     assert len(begun) == 100

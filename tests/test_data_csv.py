@@ -284,7 +284,7 @@ def test_a_listing_trains_and_tests_recordings_as_wholes(tmp_path: Path) -> None
         tmp_path / "run",
         *("experiment=[]", "data=csv", f"data.metadata={file}", "model=m3", "trainer=cpu", "trainer.max_epochs=1"),
         *("task=multi_label", f"data.cache_dir={tmp_path}/cache", "data.num_workers=1", "data.sample_rate=8000"),
-        *("data.duration=null", "data.window=0.1", "data.pool_windows=true", "rescale=[1]", "+model.normalize=true"),
+        *("data.duration=null", "data.window=0.1", "data.pool_windows=true", "rescale=[1]", "++model.normalize=true"),
     )
     assert results["test_clips"] == 2 and results["classes"] == ["a", "b"] and results["test_fold"] == 0
     assert results["rescaled"]["1"] == results["test_auroc"]

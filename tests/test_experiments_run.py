@@ -60,12 +60,12 @@ def attacks(proof: Path) -> dict[str, tuple[tuple[str, ...], Any]]:
         "the model": (("model",), shell),
         "a class that is imported": (
             ("model",),
-            {"_target_": "experiments.data.cache.ProcessPoolExecutor", "initializer": shell},
+            {"_target_": "experiments.data.workers.ProcessPoolExecutor", "initializer": shell},
         ),
         "another class": (("model",), {"_target_": "subprocess.Popen", "args": ["touch", str(proof)]}),
         "another class by way of a module": (
             ("model",),
-            {"_target_": "experiments.data.cache.multiprocessing.Process", "name": str(proof)},
+            {"_target_": "experiments.data.workers.multiprocessing.Process", "name": str(proof)},
         ),
         "a module's beginning": (("model",), {"_target_": "wavenets.modelsx.Net"}),
         "no text": (("model",), {"_target_": 3}),

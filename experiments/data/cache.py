@@ -10,21 +10,13 @@ import errno
 import hashlib
 import json
 import logging
-import multiprocessing
 import os
 import shutil
-import signal
-import threading
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing.connection import wait
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -33,11 +25,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 
 from experiments.data.decode import AudioError, decode, to_int16
 from experiments.data.room import check_room
+from experiments.data.workers import check_guard, workers
 
 log = logging.getLogger(__name__)
 SAMPLE = np.dtype(np.int16).itemsize  # bytes
 Mark = list[int] | str  # checksum (CRC-32) and length of a row in samples, or what is wrong with the file
-T = TypeVar("T")
 
 
 def build_cache(
@@ -72,12 +64,7 @@ def build_cache(
         OSError: the cache cannot be written.
         RuntimeError: this is a decoding process, which began with the script that started it.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        # The script would wait here for itself: it holds the lock, and waits for this process.
-        raise RuntimeError(
-            "decoding starts processes, which run the script anew as far as here: put what it does under "
-            "if __name__ == '__main__', or decode with num_workers=1"
-        )
+    check_guard()
     job = partial(_decode, sample_rate=sample_rate, num_samples=num_samples, trim=trim, whole=whole)
     folder = cache_dir / _key(paths, sample_rate, num_samples, trim, whole)
     if not _complete(folder, len(paths)):
@@ -172,7 +159,7 @@ def _fill(
         (folder / "clips.int16").open("ab") as clips,
         (folder / "marks.jsonl").open("ab") as marks,
         progress("Decoding", len(paths), done) as count,
-        _workers(num_workers) as run,
+        workers(num_workers) as run,
     ):
         for path, result in zip(paths[done:], run(job, paths[done:]), strict=True):
             if isinstance(result, bytes):
@@ -230,44 +217,3 @@ def _decode(path: Path, sample_rate: int, num_samples: int, trim: float | None, 
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     return to_int16(clip).tobytes()
-
-
-@contextmanager
-def _workers(number: int) -> Iterator[Callable[..., Iterable[bytes | str]]]:
-    """Gives a `map` that works in `number` processes."""
-    if number <= 1:
-        yield map
-        return
-    # "spawn": a forked copy of a process with threads, as torch starts them, can hang.
-    pool = ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer=_start_worker)
-    try:
-        yield partial(_map, pool, 4 * number)
-    except BrokenProcessPool as error:
-        raise ChildProcessError(
-            "a decoding process was ended, perhaps for want of memory; start anew, with fewer (data.num_workers=1)"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _map(pool: Executor, ahead: int, job: Callable[[Path], T], paths: Sequence[Path]) -> Iterator[T]:
-    """Maps like `pool.map`, but works no more than `ahead` results ahead, so that no set is ever held in memory."""
-    waiting: deque[Future[T]] = deque()
-    for path in paths:
-        waiting.append(pool.submit(job, path))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])  # else a killed parent leaves its workers waiting for ever
-    os._exit(1)
