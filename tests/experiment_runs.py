@@ -11,6 +11,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
+from PIL import Image
 
 from experiments.train import train
 
@@ -59,6 +60,18 @@ def write_music(root: Path, seconds: float, rate: int = 22050) -> Path:
     info = pd.DataFrame({"clip_id": table["clip_id"], "title": "x", "mp3_path": table["mp3_path"]})
     info.to_csv(root / "clip_info_final.csv", sep="\t", index=False, quoting=csv.QUOTE_ALL)
     return root
+
+
+def write_pictures(root: Path) -> Path:
+    """Write twelve small images of three classes in four folds; give the CSV that lists them."""
+    root.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(12):
+        Image.fromarray(rng.integers(0, 256, (27, 27, 3), np.uint8)).save(root / f"{number}.png")
+        rows.append((f"{number}.png", f"class{number % 3}", number // 3 + 1))
+    pd.DataFrame(rows, columns=["file", "label", "fold"]).to_csv(root / "metadata.csv", index=False)
+    return root / "metadata.csv"
 
 
 def composed(*overrides: str) -> DictConfig:
