@@ -1,22 +1,25 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-# Trains a wavelet M5 and its plain twin on sounds that are rendered for it, and draws both over playback speeds.
-# With ARGS="experiment=… trainer=…" it is experiments.train.
+help:
+	@grep -A1 '^# ' Makefile | grep -v '^--' | sed 'N;s/^# \(.*\)\n\([a-z]*\):.*/\2\t\1/'
+
+# Trains M5 shared over scales and its plain twin, and draws both over playback speeds. With ARGS="…": experiments.train
 train: .venv/installed
 	$(BIN)/python -m $(if $(ARGS),experiments.train $(ARGS),experiments.study)
 
-# Writes docs/results.md from the studies in runs/studies.
-results: .venv/installed
-	$(BIN)/python -m experiments.report.page
-
+# Runs ruff, mypy and all tests
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --cov
 
-# Measures all benchmarks, about half an hour on two quiet cores, and writes docs/benchmarks.md.
+# Writes docs/results.md from the studies in runs/studies
+results: .venv/installed
+	$(BIN)/python -m experiments.report.page
+
+# Measures all benchmarks, about half an hour on two quiet cores, and writes docs/benchmarks.md
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.forward --batch 4 --out docs/benchmarks
 	$(BIN)/python -m benchmarks.forward --batch 16 --rounds 3 --out docs/benchmarks
@@ -31,4 +34,4 @@ bench: .venv/installed
 	$(BIN)/pip install --quiet --editable ".[experiments,images,test]" --constraint constraints.txt
 	touch $@
 
-.PHONY: train test bench results
+.PHONY: help train test results bench

@@ -31,7 +31,7 @@ from experiments.training.checkpointing import WholeFiles, checkpoints, newest
 from experiments.training.classifier import Classifier
 from experiments.training.epoch_log import EpochLog
 from experiments.training.loading import Batches
-from experiments.training.memory import checkpoint_activations
+from experiments.training.memory import checkpoint_activations, keep_freed_memory
 from experiments.training.place import place
 from experiments.training.task import Task, headline
 from experiments.trust import TRAINING_ROOMS, allowed_class, as_list, targets
@@ -60,6 +60,7 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
 
     check_numbers(cfg)
+    keep_freed_memory()
     L.seed_everything(cfg.seed, verbose=False)
     run, source = Run(folder), checked(instantiate(cfg.data))
     factors = checked_factors(source, Extras.of(source).test_factors if cfg.rescale is None else cfg.rescale)
