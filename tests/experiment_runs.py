@@ -99,7 +99,8 @@ def run(folder: Path, *overrides: str) -> dict[str, Any]:
 def run_on(source: type, folder: Path, *overrides: str) -> dict[str, Any]:
     """Train a small network on a dataset of one's own."""
     target = f"{source.__module__}.{source.__qualname__}"
-    cfg = composed("model=m3", "trainer=cpu", "trainer.max_epochs=1", "batch_size=8", *overrides)
+    recipe = "optimizer=adam", "scheduler=plateau", "trainer=cpu", "trainer.max_epochs=1", "batch_size=8"
+    cfg = composed("model=m3", *recipe, *overrides)
     with open_dict(cfg):
         cfg.data = {"_target_": target}
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,11 @@
 """The published networks: their sizes, the lengths that they take, and what is invariant in them."""
 
+import functools
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from tests.networks import noise
 from wavenets import Grid
@@ -38,10 +41,16 @@ def test_parameters_are_the_published_ones(key: tuple) -> None:
     assert sum(parameter.numel() for parameter in model(*depth).parameters() if parameter.requires_grad) == SIZES[key]
 
 
+@functools.cache
+def made(key: tuple) -> nn.Module:
+    """One net for several tests, as its least length takes a second to find."""
+    model, *depth = key
+    return model(*depth, num_classes=7)
+
+
 @parametrize_all
 def test_takes_any_length_from_the_least_on(key: tuple) -> None:
-    model, *depth = key
-    net = model(*depth, num_classes=7).eval()
+    net = made(key).eval()
     least = net.min_size
     for length in (least, least + 1):
         logits = net(noise(2, 1, length))
@@ -63,8 +72,7 @@ def test_out_scales_are_kept_to_the_readout(key: tuple) -> None:
 
 @parametrize_all
 def test_every_parameter_learns(key: tuple) -> None:
-    model, *depth = key
-    net = model(*depth)
+    net = made(key).train()
     net(noise(2, 1, net.min_size + 2000)).square().sum().backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in net.parameters())
 

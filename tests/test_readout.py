@@ -124,7 +124,10 @@ def test_rotation_pool_reduces_the_features_turned_upright() -> None:
         (lambda: ScaleReadout("max", dropout=1.0), "dropout must be from 0 to below 1, got 1.0"),
         (lambda: ScaleReadout("finest", dropout=0.1), "none can be left out, got dropout=0.1"),
         (lambda: RotationPool("sum", Grid(2, rotations=4)), "mode must be max or mean, got 'sum'"),
-        (lambda: RotationPool("max", Grid(2, rotations=4))([noise(1, 2, 5, 5)] * 6), "4 levels for each scale, got 6"),
+        (
+            lambda: RotationPool("max", Grid(2, rotations=4))([noise(1, 2, 5, 5)] * 6),
+            "4 levels for each scale, one a turn, got 6",
+        ),
         (lambda: ScaleReadout("max")(noise(2, 3, 5)), "expected a sequence of levels, got one tensor"),
         (lambda: GatedReadout(3, 2)([]), "at least one level, got none"),
     ],

@@ -22,9 +22,10 @@ def together(frames: Sequence[Tensor]) -> list[Batch]:
 
     While compiling each is one: which frames are square is not asked, and one graph is for all sizes.
     """
-    if len(frames) == 1 or torch.compiler.is_compiling():
+    if torch.compiler.is_compiling():
         return [((q,), frame) for q, frame in enumerate(frames)]
-    return [(some, torch.cat([frames[q] for q in some])) for some in _alike(frames)]
+    batches = [(some, [frames[q] for q in some]) for some in _alike(frames)]
+    return [(some, torch.cat(seen) if len(seen) > 1 else seen[0]) for some, seen in batches]
 
 
 def neighbours(features: Sequence[Tensor], grid: Grid, groups: int = 1) -> list[Batch]:
@@ -55,6 +56,8 @@ def neighbours(features: Sequence[Tensor], grid: Grid, groups: int = 1) -> list[
 
 
 def _alike(frames: Sequence[Tensor]) -> list[tuple[int, ...]]:
+    if frames[0].dtype == torch.float64:  # whose convolution on CPUs rounds by where in memory an image begins
+        return [(q,) for q in range(len(frames))]
     if len(frames) < 4 or frames[0].shape == frames[1].shape:
         return [tuple(range(len(frames)))]
     return [(0, 2), (1, 3)]

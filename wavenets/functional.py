@@ -32,7 +32,7 @@ def lift(
     Args:
         input: Signal of shape (B, C, L) or (B, C, H, W).
         weight: Kernel of shape (O, C, k) or (O, C, k, k), k odd. With more than four rotations (M, O, C, k, k): sampled
-            at the M = rotations / 4 angles from 0 to a quarter turn.
+            at the M = rotations / 4 angles from 0 to a quarter turn, clockwise.
         bias: Bias of shape (O,), or None.
         num_scales: Number of scales S.
         stride: Stride within each level, in that level's own samples.
@@ -97,7 +97,7 @@ def group_conv(
         input: S levels, finest first, each of shape (B, C, L_i) or (B, C, H_i, W_i); R for each scale with rotations.
         weight: Kernel of shape (O, C / groups, E, k) or (O, C / groups, E, k, k): E is the scale extent, k odd. With
             rotations (O, C / groups, E, R, k, k); with more than four (M, O, C / groups, E, R, k, k): sampled at the
-            M = R / 4 angles from 0 to a quarter turn.
+            M = R / 4 angles from 0 to a quarter turn, clockwise.
         bias: Bias of shape (O,), or None.
         stride: Stride within each level, in that level's own samples.
         groups: Number of blocks of channels that do not mix.

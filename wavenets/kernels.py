@@ -73,7 +73,7 @@ class BSpline:
     """A smooth kernel from few numbers: centred cardinal B-splines on a grid, sampled at any angle and scale.
 
     Bekkers, ICLR 2020 (arXiv 1909.12057). With spacing above 1 a long kernel has few numbers, the "atrous" form: one
-    for every ``spacing`` taps, from the centre outwards.
+    for every ``spacing`` taps, from the centre outwards. The outermost splines are cut off at the kernel's end.
 
     Args:
         degree: Of the splines; 0 is a box, 1 a triangle, 2 smooth once.

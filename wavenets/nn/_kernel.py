@@ -90,7 +90,8 @@ class KernelLayer(nn.Module):
         if angles == 1 and isinstance(self.kernel, Samples):
             return None
         disk = angles > 1
-        matrices = [self.kernel.matrix(self.kernel_size, 90 * j / angles, disk=disk) for j in range(angles)]
+        # A view is the signal turned counterclockwise, which for the kernel is clockwise.
+        matrices = [self.kernel.matrix(self.kernel_size, -90 * j / angles, disk=disk) for j in range(angles)]
         return torch.stack(matrices)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "KernelLayer":
