@@ -11,6 +11,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
+from PIL import Image
 
 from experiments.train import train
 
@@ -35,6 +36,17 @@ def write_set(root: Path) -> Path:
     esc = table.drop(columns="fold").rename(columns={"slice_file_name": "filename", "fold5": "fold"})
     esc.rename(columns={"classID": "target", "class": "category"}).to_csv(root / "meta" / "esc50.csv", index=False)
     return root
+
+
+def write_patches(root: Path) -> Path:
+    """Write small images in three folds and two classes, and the CSV file that lists them, which is given back."""
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    rows = [(f"{number}.png", "ab"[number % 2], 1 + number // 4) for number in range(12)]
+    for name, _, _ in rows:
+        Image.fromarray(rng.integers(0, 256, (27, 27, 3), dtype=np.uint8)).save(root / name)
+    pd.DataFrame(rows, columns=["file", "label", "fold"]).to_csv(root / "metadata.csv", index=False)
+    return root / "metadata.csv"
 
 
 def write_music(root: Path, seconds: float, rate: int = 22050) -> Path:

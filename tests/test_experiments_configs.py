@@ -9,7 +9,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
 from experiments.data import CSV
-from tests.experiment_runs import CONF, composed, run, write_music, write_set
+from tests.experiment_runs import CONF, composed, run, write_music, write_patches, write_set
 
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
 IMAGES = ("mnist_scale", "mnist_scale_plain"), ("digits_scale", "digits_scale_plain")
@@ -21,7 +21,9 @@ MODELS = sorted(file.stem for file in (CONF / "model").glob("*.yaml"))
 def test_every_experiment_trains_and_tests(name: str, tmp_path: Path) -> None:
     cfg = composed(f"experiment={name}")
     audio = [f"data.cache_dir={tmp_path}/cache", "data.num_workers=1", "data.sample_rate=8000", "data.duration=0.52"]
-    if "digits" in cfg.data._target_:
+    if cfg.data._target_.endswith(".CSV"):
+        data = [f"data.metadata={write_patches(tmp_path / 'set')}"]
+    elif "digits" in cfg.data._target_:
         data = ["data=digits_scale"]  # MNIST's keys, without its files
     elif "Synthetic" in cfg.data._target_:
         data = [*audio, f"data.root={tmp_path}", "data.clips_per_fold=10"]
@@ -43,7 +45,7 @@ def test_every_model_takes_the_classes_of_the_dataset_and_has_its_family_s_rate(
     network = instantiate(cfg.model, num_classes=7).eval()
     with torch.inference_mode():
         assert network(torch.zeros(1, 1, *[network.min_size] * network.ndim)).shape == (1, 7)
-    ours = 0.003 if name == "wm5_shared" else 0.001
+    ours = 0.003 if name in ("wm5_shared", "digit_cnn_turns") else 0.001
     assert cfg.optimizer.lr == (0.01 if network.ndim == 1 and not name.startswith("w") else ours)
 
 
