@@ -38,17 +38,6 @@ def write_set(root: Path) -> Path:
     return root
 
 
-def write_patches(root: Path) -> Path:
-    """Write small images in three folds and two classes, and the CSV file that lists them, which is given back."""
-    root.mkdir()
-    rng = np.random.default_rng(0)
-    rows = [(f"{number}.png", "ab"[number % 2], 1 + number // 4) for number in range(12)]
-    for name, _, _ in rows:
-        Image.fromarray(rng.integers(0, 256, (27, 27, 3), dtype=np.uint8)).save(root / name)
-    pd.DataFrame(rows, columns=["file", "label", "fold"]).to_csv(root / "metadata.csv", index=False)
-    return root / "metadata.csv"
-
-
 def write_music(root: Path, seconds: float, rate: int = 22050) -> Path:
     """Write MagnaTagATune's layout: a piece in every folder; that of the last is empty, as three of the download are.
 
@@ -71,6 +60,18 @@ def write_music(root: Path, seconds: float, rate: int = 22050) -> Path:
     info = pd.DataFrame({"clip_id": table["clip_id"], "title": "x", "mp3_path": table["mp3_path"]})
     info.to_csv(root / "clip_info_final.csv", sep="\t", index=False, quoting=csv.QUOTE_ALL)
     return root
+
+
+def write_pictures(root: Path) -> Path:
+    """Write twelve small images of three classes in four folds; give the CSV that lists them."""
+    root.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(12):
+        Image.fromarray(rng.integers(0, 256, (27, 27, 3), np.uint8)).save(root / f"{number}.png")
+        rows.append((f"{number}.png", f"class{number % 3}", number // 3 + 1))
+    pd.DataFrame(rows, columns=["file", "label", "fold"]).to_csv(root / "metadata.csv", index=False)
+    return root / "metadata.csv"
 
 
 def composed(*overrides: str) -> DictConfig:

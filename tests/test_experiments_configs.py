@@ -9,7 +9,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
 from experiments.data import CSV
-from tests.experiment_runs import CONF, composed, run, write_music, write_patches, write_set
+from tests.experiment_runs import CONF, composed, run, write_music, write_pictures, write_set
 
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
 IMAGES = ("mnist_scale", "mnist_scale_plain"), ("digits_scale", "digits_scale_plain")
@@ -21,14 +21,14 @@ MODELS = sorted(file.stem for file in (CONF / "model").glob("*.yaml"))
 def test_every_experiment_trains_and_tests(name: str, tmp_path: Path) -> None:
     cfg = composed(f"experiment={name}")
     audio = [f"data.cache_dir={tmp_path}/cache", "data.num_workers=1", "data.sample_rate=8000", "data.duration=0.52"]
-    if cfg.data._target_.endswith(".CSV"):
-        data = [f"data.metadata={write_patches(tmp_path / 'set')}"]
-    elif "digits" in cfg.data._target_:
+    if "digits" in cfg.data._target_:
         data = ["data=digits_scale"]  # MNIST's keys, without its files
     elif "Synthetic" in cfg.data._target_:
         data = [*audio, f"data.root={tmp_path}", "data.clips_per_fold=10"]
     elif "MagnaTagATune" in cfg.data._target_:
         data = [*audio[:2], f"data.root={write_music(tmp_path / 'set', seconds=2.8)}", "data.duration=2.67795918367"]
+    elif cfg.data._target_.endswith("CSV"):
+        data = [f"data.metadata={write_pictures(tmp_path / 'set')}"]
     else:
         data = [*audio, f"data.root={write_set(tmp_path / 'set')}"]
     limits = ["trainer=cpu", "trainer.max_epochs=1", "+trainer.limit_train_batches=1", "+trainer.limit_val_batches=1"]
