@@ -3,15 +3,17 @@
 All variants are timed in turn, round after round, in one run, so that a busy machine slows all of them; a ratio is the
 median over the rounds. Memory is the rise of the peak in a fresh process per variant.
 
-    python -m benchmarks.forward                    W-M11 on 8 waveforms of 4 s at 22,050 Hz
+    python -m benchmarks.forward                    W-M11 and W-M5 on 8 waveforms of 4 s at 22,050 Hz
     python -m benchmarks.forward --dim 2            one layer of each kind and ResNet-18, on images of 224 × 224 pixels
+
+With turns the plain twin is a layer or net of as many multiply-adds, R times as wide; escnn's layer is timed beside
+ours if it is installed (the extra ``benchmarks``).
 """
 
 import argparse
 import statistics
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -19,112 +21,27 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from benchmarks.cases import CASES, REFERENCE, Bank, Escnn
 from benchmarks.timing import PRECISIONS, Step, make_step, peak_memory, ratio, seconds
 from experiments.run import write_json
-from experiments.training.memory import checkpoint_activations
 from wavenets import Grid
-from wavenets.models import MNet, ResNet, WaveletMNet, WaveletResNet
-from wavenets.nn import GroupConv1d, GroupConv2d, LiftingConv1d, LiftingConv2d
 
 MODES = "forward", "training step"
-REFERENCE = "ours"
-NUM_SCALES = 4  # of the layers for images
-
-
-def strided_lifting() -> nn.Module:
-    """W-M11 that lifts with stride 4 in place of the first max-pooling, as M11 convolves."""
-    net = WaveletMNet(11)
-    lift = next(net.stem.children())
-    assert isinstance(lift, LiftingConv1d)
-    lift.stride, lift.max_pool = 4, 1
-    return net
-
-
-def undecimated(net: nn.Module) -> nn.Module:
-    """The same network with all levels at full rate."""
-    for module in net.modules():
-        if isinstance(module, (LiftingConv1d, LiftingConv2d, GroupConv1d, GroupConv2d)):
-            module.grid = Grid(module.ndim, decimated=False)
-    return net
-
-
-def channels_last(module: nn.Module) -> nn.Module:
-    """The module with its weights, and so its features, channels last in memory."""
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def plain_conv(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
-    """A convolution that keeps the size, channels last as ours is."""
-    return channels_last(nn.Conv2d(in_channels, out_channels, kernel_size, padding="same"))
-
-
-class Case(NamedTuple):
-    """Variants of one module, and the input they take: a signal, or features with a level for each scale."""
-
-    variants: dict[str, Callable[[], nn.Module]]
-    in_channels: int
-    shrink: int = 1  # of the signal: where in a network the module stands
-    levels: bool = False
-
-
-CASES: dict[int, dict[str, Case]] = {
-    1: {
-        "W-M11": Case(
-            {
-                REFERENCE: lambda: WaveletMNet(11),
-                "lifting with stride 4": strided_lifting,
-                "activations checkpointed": lambda: checkpoint_activations(WaveletMNet(11)),
-                "undecimated": lambda: undecimated(WaveletMNet(11)),
-                "plain": lambda: MNet(11),
-            },
-            in_channels=1,
-        )
-    },
-    2: {
-        "lifting, 3 to 64 channels, 7 × 7": Case(
-            {
-                REFERENCE: lambda: LiftingConv2d(3, 64, 7, NUM_SCALES),
-                "undecimated": lambda: undecimated(LiftingConv2d(3, 64, 7, NUM_SCALES)),
-                "plain": lambda: plain_conv(3, 64, 7),
-            },
-            in_channels=3,
-            shrink=2,
-        ),
-        "group convolution, 64 to 64, 3 × 3": Case(
-            {
-                REFERENCE: lambda: GroupConv2d(64, 64, 3),
-                "spanning two scales": lambda: GroupConv2d(64, 64, 3, scale_extent=2),
-                "undecimated": lambda: undecimated(GroupConv2d(64, 64, 3)),
-                "plain": lambda: plain_conv(64, 64, 3),
-            },
-            in_channels=64,
-            shrink=4,
-            levels=True,
-        ),
-        "ResNet-18": Case(
-            {
-                REFERENCE: lambda: WaveletResNet(num_scales=NUM_SCALES),
-                "undecimated": lambda: undecimated(WaveletResNet(num_scales=NUM_SCALES)),
-                "plain": lambda: ResNet(),
-                "plain, channels last": lambda: channels_last(ResNet()),
-            },
-            in_channels=3,
-        ),
-    },
-}
 
 
 def make(dim: int, case: str, variant: str, mode: str, batch: int, size: int, device: str, dtype: str) -> Step:
     """The step of one variant."""
     torch.manual_seed(0)
-    variants, in_channels, shrink, levels = CASES[dim][case]
+    variants, in_channels, shrink, levels, num_scales, rotations = CASES[dim][case]
     module = variants[variant]().to(device)
-    input: Any = torch.randn(batch, in_channels, *[size // shrink] * dim, device=device)
+    ours = levels and not isinstance(module, nn.Conv2d | Bank | Escnn)
+    channels = in_channels if ours else in_channels * rotations
+    input: Any = torch.randn(batch, channels, *[size // shrink] * dim, device=device)
     if dim == 2:
         input = input.to(memory_format=torch.channels_last)
-    if levels and variant != "plain":
-        grid = Grid(dim, decimated=variant != "undecimated")
-        input = grid.views(input, NUM_SCALES)
+    if ours:
+        views = Grid(dim, decimated=variant != "undecimated").views(input, num_scales)
+        input = [view for view in views for _ in range(rotations)]  # the images are square
     return make_step(module, input, mode == "training step", dtype)
 
 
@@ -170,7 +87,7 @@ def main() -> None:
     title = f"{options.batch} × {shape}, {options.precision}, {device}, torch {torch.__version__}"
     show(rows, title)
     options.out.mkdir(parents=True, exist_ok=True)
-    stem = options.out / f"forward_{options.dim}d_{options.device}_{options.precision}"
+    stem = options.out / f"forward_{options.dim}d_batch{options.batch}_{options.device}_{options.precision}"
     write_json(stem.with_suffix(".json"), {"title": title, "rows": rows})
     draw(rows, title, stem.with_suffix(".png"))
     print(f"in {stem}.json and .png")

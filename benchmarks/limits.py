@@ -114,7 +114,7 @@ def measure(network: Network, x: Tensor, compute: float, copy: float, threads: i
     for name, (input, output) in track(inputs_of(network.train(), x).items(), type(network).__name__):
         layer, first = layers[name], input is x
         leaves = [level.detach().clone().requires_grad_(not first) for level in as_levels(input)]
-        argument = leaves if isinstance(input, list) else leaves[0]
+        argument = leaves if isinstance(input, tuple | list) else leaves[0]
         gradients = [torch.randn_like(level) for level in as_levels(output)]
         wanted = [*([] if first else leaves), *layer.parameters()]
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.forward import REFERENCE, make
+from benchmarks.cases import REFERENCE
+from benchmarks.forward import make
 from benchmarks.timing import ratio
 
 SAVED: dict[str, float] = json.loads(Path(__file__).with_name("ratios.json").read_text())

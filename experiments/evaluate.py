@@ -1,22 +1,29 @@
 """Tests a trained network again: `python -m experiments.evaluate --help`."""
 
+import logging
+import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import hydra
-import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from experiments.data.source import Extras, checked
+from experiments.data.relabel import Relabelled
+from experiments.data.source import Extras, checked, checked_factors
 from experiments.errors import one_line_errors
 from experiments.report.results import draw, report
 from experiments.report.tables import show_results
 from experiments.run import Results, find_checkpoint, load_network
+from experiments.training.place import as_run, place
 from experiments.training.task import Task
 from experiments.trust import as_list, build
 
+log = logging.getLogger(__name__)
+
 
 def evaluate(cfg: DictConfig) -> tuple[Results, Path]:
-    """Tests the network of a checkpoint on the test fold of its run.
+    """Tests the network of a checkpoint on the test fold of its run, or on other data with the same classes.
 
     Args:
         cfg: The composed configuration, see conf/evaluate.yaml.
@@ -29,26 +36,36 @@ def evaluate(cfg: DictConfig) -> tuple[Results, Path]:
         ValueError: The checkpoint or a value is no good.
     """
     file = find_checkpoint(cfg.ckpt)
+    if file.suffix == ".json":
+        raise ValueError(f"{file} would be overwritten by its own results; give it another suffix")
     trust = as_list(cfg.trust)
     network, card = load_network(file, trust)
-    changes = {key: value for key, value in cfg.data.items() if value is not None}
-    source = checked(build(card.config["data"] | changes, trust))
+    changes: Any = OmegaConf.to_container(cfg.data)
+    before = card.config["data"]
+    source = Relabelled(checked(build(before | changes, trust)), card.classes)
+    if "root" not in changes and changes.get("test_fold", before.get("test_fold")) != before.get("test_fold"):
+        log.warning("the network was trained or validated on fold %s: it knows these examples", changes["test_fold"])
     task: Task = build(card.config["task"], trust, num_classes=len(card.classes))
     factors = next(f for f in (cfg.rescale, card.config["rescale"], Extras.of(source).test_factors) if f is not None)
-    for factor in factors:
-        source.check_factor(factor)
-    network.to("cuda" if torch.cuda.is_available() else "cpu")
-    results = report(network, card, task, source, factors)
+    checked_factors(source, factors)
+    results = report(place(network, as_run(cfg.trainer, card)), card, task, source, factors)
     results.save(file.with_suffix(".json"))
     draw(results, source.quantity, file.parent, f"{file.stem}_")
     return results, file.with_suffix(".json")
 
 
 @hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="evaluate")
-def main(cfg: DictConfig) -> None:
-    """Runs the command."""
+def command(cfg: DictConfig) -> None:
+    """Runs the command with a configuration."""
     with one_line_errors():
         show_results(*evaluate(cfg))
+
+
+def main(cfg: DictConfig | None = None) -> None:
+    """Runs the command."""
+    # Any key of the data may be given; Hydra would ask for a plus before those that conf/evaluate.yaml does not have.
+    sys.argv = [re.sub(r"^data\.", "++data.", argument) for argument in sys.argv]
+    command(cfg)
 
 
 if __name__ == "__main__":

@@ -1,41 +1,53 @@
 """Gathers the results of many runs: `python -m experiments.gather FOLDER`."""
 
 import argparse
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from omegaconf import OmegaConf
+from yaml import YAMLError
 
 from experiments.errors import one_line_errors
 from experiments.report.tables import show
-from experiments.run import Results, write_json
+from experiments.run import Results, Run, write_json
 
-# What may differ between the runs of one row of the table.
-VARIED = (
-    *(
-        "experiment=",
-        "seed=",
-        "folder=",
-        "name=",
-        "num_workers=",
-        "rescale=",
-        "hydra.",
-        "trainer=",
-        "trainer.devices=",
-    ),
-    *("data.test_fold=", "data.val_fold=", "data.root=", "data.cache_dir=", "data.num_workers="),
+# What may differ between the runs of one row of the table: their folds and seeds, over which it is the average, …
+VARIED = ("seed", "data.seed", "data.test_fold", "data.val_fold")
+# … and what does not change what a run comes to.
+MACHINERY = (
+    *("name", "folder", "resume", "overrides", "trust", "logger", "rescale", "num_workers", "checkpointing", "compile"),
+    *("data.root", "data.cache_dir", "data.metadata", "data.num_workers"),
+    *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.sync_batchnorm"),
+    *("trainer.deterministic", "trainer.benchmark", "trainer.logger", "trainer.log_every_n_steps"),
+    *("trainer.enable_progress_bar", "trainer.default_root_dir", "trainer.num_sanity_val_steps"),
 )
 
 
-def label(results: Results) -> str:
-    """Names what was run: the experiment, and what the command line changed in it."""
-    return " ".join([results.name, *(o for o in results.overrides if not o.startswith(VARIED))])
+def experiment(file: Path) -> dict[str, str]:
+    """Gives what the run of a results.json was: its configuration, key by key, without what may differ.
+
+    Raises:
+        ValueError: There is no config.yaml beside it, or it is damaged.
+    """
+    config = Run(file.parent).config
+    try:
+        values: Any = OmegaConf.to_container(OmegaConf.load(config))
+        flat: dict[Any, Any] = pd.json_normalize(values).to_dict("records")[0]
+        flat.pop("seed")  # every run has one
+    except (AttributeError, LookupError, NotImplementedError, OSError, YAMLError) as error:
+        raise ValueError(f"{config} is missing or damaged, so that it is not known what {file} is of") from error
+    below = tuple(f"{key}." for key in (*VARIED, *MACHINERY))
+    return {key: str(v) for key, v in flat.items() if key not in (*VARIED, *MACHINERY) and not key.startswith(below)}
 
 
 def gather(files: Sequence[Path]) -> list[dict[str, Any]]:
     """Averages runs over the folds, each fold over its seeds first; without folds, over the seeds.
+
+    Runs are of the same experiment if their config.yaml says the same but for `VARIED` and `MACHINERY`. Experiments of
+    one name are told apart by what differs.
 
     Args:
         files: results.json of the runs.
@@ -46,21 +58,28 @@ def gather(files: Sequence[Path]) -> list[dict[str, Any]]:
         over the folds (of the sample, n - 1; None for one fold).
 
     Raises:
-        ValueError: two runs are of the same experiment, fold and seed.
+        ValueError: two runs are of the same experiment, fold and seed, or a file is damaged.
     """
-    experiments: dict[str, dict[tuple[Any, Any], tuple[Path, Results]]] = defaultdict(dict)
-    for file in files:
-        results = Results.load(file)
-        runs, key = experiments[label(results)], (results.test_fold, results.seed)
-        if key in runs:
-            raise ValueError(
-                f"{runs[key][0]} and {file} are both {label(results)}, fold {key[0]}, seed {key[1]}; move one away"
-            )
-        runs[key] = file, results
-    return [_average(name, [results for _, results in runs.values()]) for name, runs in sorted(experiments.items())]
+    runs = [(file, Results.load(file)) for file in files]
+    table = pd.DataFrame([experiment(file) for file in files]).fillna("-")
+    groups = [list(same.index) for _, same in table.groupby(list(table))]
+    rows = []
+    for group in groups:
+        name = runs[group[0]][1].name
+        rivals = table.loc[[other[0] for other in groups if runs[other[0]][1].name == name]]
+        differing = rivals.loc[group[0], rivals.nunique() > 1]
+        label = " ".join([name, *(f"{key}={value}" for key, value in differing.items())])
+        rows.append(_average(label, [runs[row] for row in group]))
+    return sorted(rows, key=lambda row: str(row["name"]))
 
 
-def _average(name: str, runs: list[Results]) -> dict[str, Any]:
+def _average(name: str, files: Sequence[tuple[Path, Results]]) -> dict[str, Any]:
+    runs = [results for _, results in files]
+    seen: dict[tuple[Any, int], Path] = {}
+    for file, run in files:
+        other = seen.setdefault(key := (run.test_fold, run.seed), file)
+        if other != file:
+            raise ValueError(f"{other} and {file} are both {name}, fold {key[0]}, seed {key[1]}; move one away")
     unit = "seed" if runs[0].test_fold is None else "test_fold"
     units = sorted({getattr(run, unit) for run in runs})
 

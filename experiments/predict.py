@@ -1,40 +1,48 @@
-"""Ranks the classes of audio files: `python -m experiments.predict --help`."""
+"""Ranks the classes of recordings: `python -m experiments.predict --help`."""
 
 import sys
+from itertools import chain, count
 from pathlib import Path
 
 import hydra
-import torch
 from omegaconf import DictConfig
-from torch import nn
+from rich.progress import track
 
-from experiments.data import AudioError, decode
+from experiments.data import AudioError
+from experiments.data.recordings import find_sounds
 from experiments.errors import one_line_errors
+from experiments.report.plots import timeline
+from experiments.report.prediction import Prediction, predict, write_csv
 from experiments.report.tables import show
-from experiments.run import Card, find_checkpoint, load_network
+from experiments.run import find_checkpoint, load_network, write_json
+from experiments.training.place import as_run, place
 from experiments.training.task import Task
 from experiments.trust import as_list, build
 
 
-@torch.inference_mode()
-def rank(network: nn.Module, card: Card, task: Task, file: str) -> list[tuple[str, float]]:
-    """Gives the classes of an audio file and their probabilities, the likeliest first.
+def tell(prediction: Prediction, top: int) -> None:
+    """Prints what a network makes of a recording: the likeliest classes and, of several windows, what follows what."""
+    rows = [(name, f"{p:.1%}") for name, p in prediction.ranking()[:top]]
+    show(prediction.file, ["class", "probability"], rows)
+    if len(prediction.probabilities) > 1:
+        episodes = [(f"{start:.2f}", f"{end:.2f}", name, f"{p:.1%}") for start, end, name, p in prediction.episodes()]
+        show(f"{prediction.file}, window by window", ["from (s)", "to (s)", "class", "probability"], episodes)
 
-    Args:
-        network: The network.
-        card: The card of its checkpoint.
-        task: What it was trained for.
-        file: Audio file.
 
-    Raises:
-        OSError: The file cannot be read.
-        AudioError: It is not usable audio.
-    """
-    if card.sample_rate is None or card.num_samples is None:
-        raise ValueError("the network was not trained on sound")
-    clip = torch.from_numpy(decode(file, card.sample_rate, card.num_samples))
-    probabilities = task.probabilities(network(clip[None, None]))[0].tolist()
-    return sorted(zip(card.classes, probabilities, strict=True), key=lambda pair: -pair[1])
+def problem(file: str, error: Exception) -> str:
+    """Says in one line what is wrong with a file."""
+    if isinstance(error, FileNotFoundError):
+        return f"{file} not found"
+    if isinstance(error, AudioError):
+        return f"{file} {error.problem}"
+    return f"{file} cannot be read ({getattr(error, 'strerror', None) or error})"
+
+
+def picture(folder: Path, file: str) -> Path:
+    """Gives the picture of a file: its name with .png, and a number if that is taken."""
+    stem = Path(file).stem
+    names = chain([stem], (f"{stem}_{number}" for number in count(2)))
+    return next(path for name in names if not (path := folder / f"{name}.png").exists())
 
 
 @hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="predict")
@@ -46,22 +54,38 @@ def main(cfg: DictConfig) -> None:
         task: Task = build(card.config["task"], trust, num_classes=len(card.classes))
         if card.sample_rate is None:
             raise ValueError(f"ckpt={cfg.ckpt} was not trained on sound")
-        files = as_list(cfg.files)
-    failed = False
-    for file in files:
-        try:
-            ranking = rank(network, card, task, file)
-        except FileNotFoundError:
-            print(f"error: {file} not found", file=sys.stderr)
-        except AudioError as error:
-            print(f"error: {file} {error.problem}", file=sys.stderr)
-        except OSError as error:
-            print(f"error: {file} cannot be read ({error.strerror})", file=sys.stderr)
-        else:
-            show(file, ["class", "probability"], [(name, f"{p:.1%}") for name, p in ranking[: cfg.top]])
-            continue
-        failed = True
-    sys.exit(failed)
+        network = place(network, as_run(cfg.trainer, card))
+        files = find_sounds(str(file) for file in as_list(cfg.files))
+        if not files:
+            raise ValueError("files=[] names no file")
+        if not isinstance(cfg.top, int) or cfg.top < 1:
+            raise ValueError(f"top={cfg.top} is no number of classes")
+        if not isinstance(cfg.batch_size, int) or cfg.batch_size < 1:
+            raise ValueError(f"batch_size={cfg.batch_size} is no number of windows")
+        if cfg.hop is not None and not (isinstance(cfg.hop, int | float) and cfg.hop > 0):
+            raise ValueError(f"hop={cfg.hop} is no number of seconds above 0")
+        for place_of in (cfg.json, cfg.csv):
+            if place_of is not None and not Path(place_of).parent.is_dir():
+                raise FileNotFoundError(f"{Path(place_of).parent} not found, where {place_of} is to be written")
+        if cfg.pictures is not None:
+            Path(cfg.pictures).mkdir(parents=True, exist_ok=True)
+        predictions, problems = [], []
+        outcomes = zip(files, predict(network, card, task, files, cfg.batch_size, cfg.hop), strict=True)
+        watched = len(files) > 1 and sys.stdout.isatty()
+        for file, outcome in track(outcomes, "Predicting", len(files), transient=True, disable=not watched):
+            if isinstance(outcome, Prediction):
+                tell(outcome, cfg.top)
+                if cfg.pictures is not None:
+                    timeline(picture(Path(cfg.pictures), file), outcome, cfg.top)
+                predictions.append(outcome.without_sound())
+            else:
+                problems.append({"file": file, "error": problem(file, outcome)})
+                print(f"error: {problems[-1]['error']}", file=sys.stderr)
+        if cfg.json is not None:
+            write_json(Path(cfg.json), {"predictions": [p.to_dict() for p in predictions], "errors": problems})
+        if cfg.csv is not None:
+            write_csv(Path(cfg.csv), predictions, card.classes)
+    sys.exit(bool(problems))
 
 
 if __name__ == "__main__":

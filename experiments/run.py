@@ -2,16 +2,22 @@
 
 import json
 import pickle
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from experiments.data.source import Fold
 from experiments.trust import build
+
+PATIENCE = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,11 @@ class Run:
         return self.folder / "results.json"
 
     @property
+    def validation(self) -> Path:
+        """The card of the best checkpoint of a run that was not tested."""
+        return self.folder / "validation.json"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of the checkpoints."""
         return self.folder / "checkpoints"
@@ -49,6 +60,26 @@ class Run:
     def last(self) -> Path:
         """The checkpoint of the last epoch, from which a run goes on."""
         return self.checkpoints / "last.ckpt"
+
+    @property
+    def started(self) -> bool:
+        """Whether there is a checkpoint."""
+        return self.last.is_file() or self.best.is_file()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from training in the folder.
+
+        Raises:
+            ValueError: One does already.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            # The loading processes of a run that was killed hold it for some seconds more.
+            with FileLock(self.folder / "run.lock", timeout=PATIENCE):
+                yield
+        except Timeout:
+            raise ValueError(f"another run is at work in {self.folder}; choose another place with folder=…") from None
 
     def picture(self, name: str) -> Path:
         """Gives the file of a picture."""
@@ -102,10 +133,13 @@ class Results:
         seed: Seed of the run.
         monitor: Metric by which the task is told, such as ``"accuracy"``.
         classes: Names of the classes.
-        test: Metrics on the test examples by name, ``"loss"`` among them; in JSON their names begin with ``test_``.
+        test: Metrics on the test examples by name, ``"loss"`` among them; in JSON their names begin with ``test_``,
+            and one that is not a number is null.
         val: The same on the validation examples; in JSON their names begin with ``val_``.
         test_clips: Number of test examples.
         rescaled: Factor → the monitored metric on test examples that are rescaled by it.
+        moved: Factor → how far the logits move when inputs are rescaled by it, see `report.measure.distance`.
+        quantity: What the factors change, such as ``"playback speed"``.
         test_fold: The fold that was tested; None: the set has no folds.
         folds: All folds of the set.
         parameters: Number of learned numbers.
@@ -125,6 +159,8 @@ class Results:
     val: dict[str, float]
     test_clips: int
     rescaled: dict[str, float] = field(default_factory=dict)
+    moved: dict[str, float] = field(default_factory=dict)
+    quantity: str = ""
     test_fold: Fold | None = None
     folds: list[Fold] = field(default_factory=list)
     parameters: int = 0
@@ -153,7 +189,8 @@ class Results:
         for key in values:
             stage, _, name = key.partition("_")
             if key not in names and stage in metrics:
-                metrics[stage][name] = others.pop(key)
+                metrics[stage][name] = _number(others.pop(key))
+        others["rescaled"] = {f"{float(key):g}": _number(value) for key, value in others.get("rescaled", {}).items()}
         return cls(**metrics, **others)  # type: ignore[arg-type]
 
     @classmethod
@@ -174,18 +211,32 @@ class Results:
 
 
 def write_json(file: Path, values: Mapping[str, Any]) -> None:
-    """Writes a JSON file, whole or not at all."""
+    """Writes a JSON file, whole or not at all. What is not a number, as JSON knows none, is null."""
     unfinished = file.with_suffix(".partial")
-    unfinished.write_text(json.dumps(values, indent=2) + "\n")
+    unfinished.write_text(json.dumps(_finite(values), indent=2, allow_nan=False) + "\n")
     unfinished.replace(file)
 
 
-def find_checkpoint(path: Path | str) -> Path:
+def _finite(values: Any) -> Any:
+    if isinstance(values, Mapping):
+        return {key: _finite(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_finite(value) for value in values]
+    return None if isinstance(values, float) and not isfinite(values) else values
+
+
+def _number(value: Any) -> float:
+    return nan if value is None else float(value)
+
+
+def find_checkpoint(path: Path | str | None) -> Path:
     """Gives the checkpoint file; of a run's folder, the best one.
 
     Raises:
         FileNotFoundError: There is none.
     """
+    if path is None:
+        raise FileNotFoundError("ckpt is null; it must be a checkpoint or the folder of a run")
     file = Run(Path(path)).best if Path(path).is_dir() else Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"{file} not found: ckpt must be a checkpoint or the folder of a run")
@@ -196,14 +247,28 @@ def read_checkpoint(file: Path) -> tuple[dict[str, Tensor], Card]:
     """Reads the weights of the network and the card.
 
     Raises:
-        ValueError: The file is something else.
+        ValueError: The file is damaged, or something else.
     """
     try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                if bad := archive.testzip():  # torch does not look at the checksums
+                    raise ValueError(f"{file} is damaged (in {bad})")
+        elif file.open("rb").read(2) == b"PK":
+            raise ValueError(f"{file} is damaged: its end is missing")
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
         card = Card.from_dict(checkpoint["card"])
         prefix = "network."
         weights = {key.removeprefix(prefix): w for key, w in checkpoint["state_dict"].items() if key.startswith(prefix)}
-    except (AttributeError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+    except (
+        AttributeError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        RuntimeError,
+        EOFError,
+        LookupError,
+        TypeError,
+    ) as error:
         raise ValueError(f"{file} is not a checkpoint of experiments.train ({type(error).__name__})") from error
     return weights, card
 

@@ -52,7 +52,7 @@ def allowed_class(target: Any, rooms: Sequence[str]) -> type:
     """
     if isinstance(target, str) and any(target == room or target.startswith(f"{room}.") for room in rooms):
         found = get_class(target)
-        # A module also names what it imports: experiments.data.cache.ProcessPoolExecutor is none of the data's.
+        # A module also names what it imports: experiments.data.workers.ProcessPoolExecutor is none of the data's.
         if found.__module__.split(".")[0] == target.split(".")[0]:
             return found
     module = str(target).rpartition(".")[0]

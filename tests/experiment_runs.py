@@ -1,5 +1,6 @@
 """Small runs for the tests of the experiments."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
+from PIL import Image
 
 from experiments.train import train
 
@@ -36,6 +38,42 @@ def write_set(root: Path) -> Path:
     return root
 
 
+def write_music(root: Path, seconds: float, rate: int = 22050) -> Path:
+    """Write MagnaTagATune's layout: a piece in every folder; that of the last is empty, as three of the download are.
+
+    Ten of the 60 tags are rare; one more piece, in folder 0, has one of them and nothing else.
+    """
+    rng = np.random.default_rng(0)
+    rows = []
+    for number, folder in enumerate("0123456789abcdef" + "0"):
+        path = root / folder / f"piece-{number}.mp3"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if number == 15:
+            path.touch()
+        else:
+            soundfile.write(path, rng.uniform(-0.5, 0.5, round(seconds * rate)), rate)
+        tags = [int(tag == 0 if number == 16 else tag >= 10 and (tag + number) % 3 > 0) for tag in range(60)]
+        rows.append((number, *tags, f"{folder}/{path.name}"))
+    columns = ["clip_id", *(f"tag {tag}" for tag in range(60)), "mp3_path"]
+    table = pd.DataFrame(rows, columns=columns)
+    table.to_csv(root / "annotations_final.csv", sep="\t", index=False, quoting=csv.QUOTE_ALL)
+    info = pd.DataFrame({"clip_id": table["clip_id"], "title": "x", "mp3_path": table["mp3_path"]})
+    info.to_csv(root / "clip_info_final.csv", sep="\t", index=False, quoting=csv.QUOTE_ALL)
+    return root
+
+
+def write_pictures(root: Path) -> Path:
+    """Write twelve small images of three classes in four folds; give the CSV that lists them."""
+    root.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(12):
+        Image.fromarray(rng.integers(0, 256, (27, 27, 3), np.uint8)).save(root / f"{number}.png")
+        rows.append((f"{number}.png", f"class{number % 3}", number // 3 + 1))
+    pd.DataFrame(rows, columns=["file", "label", "fold"]).to_csv(root / "metadata.csv", index=False)
+    return root / "metadata.csv"
+
+
 def composed(*overrides: str) -> DictConfig:
     """Compose conf/train.yaml as the command does."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -51,7 +89,14 @@ def tiny(root: Path) -> list[str]:
     return [
         *("data=urbansound8k", f"data.root={root}", f"data.cache_dir={root}/cache", "data.num_workers=1"),
         *("data.sample_rate=8000", "data.duration=0.1", "trainer=cpu", "trainer.max_epochs=2", "batch_size=8"),
-        *("model=w_sample_cnn", "scheduler.patience=0", "wavelet_loss=0.1", "rescale=[1,2]"),
+        *(
+            "model=w_sample_cnn",
+            "optimizer=adam",
+            "scheduler=plateau",
+            "scheduler.patience=0",
+            "wavelet_loss=0.1",
+            "rescale=[1,2]",
+        ),
     ]
 
 
@@ -67,7 +112,8 @@ def run(folder: Path, *overrides: str) -> dict[str, Any]:
 def run_on(source: type, folder: Path, *overrides: str) -> dict[str, Any]:
     """Train a small network on a dataset of one's own."""
     target = f"{source.__module__}.{source.__qualname__}"
-    cfg = composed("model=m3", "trainer=cpu", "trainer.max_epochs=1", "batch_size=8", *overrides)
+    recipe = "optimizer=adam", "scheduler=plateau", "trainer=cpu", "trainer.max_epochs=1", "batch_size=8"
+    cfg = composed("model=m3", *recipe, *overrides)
     with open_dict(cfg):
         cfg.data = {"_target_": target}
     folder.mkdir(parents=True, exist_ok=True)

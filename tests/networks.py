@@ -23,7 +23,7 @@ LAYERS = {
 }
 
 
-def network(grid: Grid, num_scales: int = 8, channels: int = 2) -> nn.Sequential:
+def network(grid: Grid, num_scales: int = 8, channels: int = 2, extents: tuple[int, int] = (3, 2)) -> nn.Sequential:
     """Every kind of layer: lifting, both poolings, striding, batch norm with statistics of its own, ReLU, groups."""
     lifting_conv, group_conv, max_pool, avg_pool = LAYERS[grid.ndim]
     net = nn.Sequential(
@@ -31,10 +31,10 @@ def network(grid: Grid, num_scales: int = 8, channels: int = 2) -> nn.Sequential
         max_pool(2),
         ScaleBatchNorm(8),
         PerScale(nn.ReLU()),
-        group_conv(8, 12, 3, scale_extent=3, groups=2, grid=grid),
+        group_conv(8, 12, 3, scale_extent=extents[0], groups=2, grid=grid),
         PerScale(nn.ReLU()),
         avg_pool(3, stride=1, padding=1),
-        group_conv(12, 6, 5, scale_extent=2, stride=2, grid=grid),
+        group_conv(12, 6, 5, scale_extent=extents[1], stride=2, grid=grid),
     )
     norm = net[2].norm
     norm.running_mean.normal_()

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.forward import CASES, MODES, make
+from benchmarks.cases import CASES
+from benchmarks.forward import MODES, make
 from benchmarks.limits import layers_of, multiply_adds
 from tests.networks import noise
 from wavenets import Grid

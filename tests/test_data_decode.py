@@ -1,4 +1,6 @@
+import builtins
 import pickle
+import struct
 
 import librosa
 import numpy as np
@@ -82,6 +84,23 @@ def test_short_clip_is_centred_in_silence(tmp_path, length):
     np.testing.assert_array_equal(clip, expected)
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_silence_at_both_ends_is_cut_off_and_what_is_left_is_centred(tmp_path, channels):
+    sound = np.concatenate([np.full(9000, 1e-4), noise(8000), np.zeros(3000), noise(8000), np.full(20000, 1e-4)])
+    soundfile.write(tmp_path / "a.wav", np.stack([sound] * channels, axis=1), 8000, subtype="FLOAT")
+    x = decode(tmp_path / "a.wav", 8000, 30000, trim=40)
+    loud = np.abs(x) > 0.01
+    assert abs(loud.argmax() - 5500) <= 2048 and abs(loud[::-1].argmax() - 5500) <= 2048  # a frame of the detector
+    start = loud.argmax() - (np.abs(sound) > 0.01).argmax()
+    np.testing.assert_array_equal(x[loud.argmax() :][:19000], sound[loud.argmax() - start :][:19000].astype(np.float32))
+    np.testing.assert_array_equal(decode(tmp_path / "a.wav", 8000, 48000), sound.astype(np.float32))  # untrimmed
+
+
+def test_silence_alone_is_left_as_it_is(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(100), 8000)
+    np.testing.assert_array_equal(decode(tmp_path / "a.wav", 8000, 100, trim=40), np.zeros(100))
+
+
 def test_sound_beyond_full_scale_is_turned_down_undistorted(tmp_path):
     x = noise(500, peak=4.0).astype(np.float32)
     soundfile.write(tmp_path / "x.wav", x, 8000, subtype="FLOAT")
@@ -90,6 +109,27 @@ def test_sound_beyond_full_scale_is_turned_down_undistorted(tmp_path):
 
 def write_nan(path):
     soundfile.write(path, np.array([0.1, np.nan, 0.1]), 8000, subtype="FLOAT")
+
+
+def write_beyond_all_bounds(path):
+    soundfile.write(path, np.full((90, 2), 3e38, np.float32), 8000, subtype="FLOAT")  # their sum overflows
+
+
+def write_overshooting(path):
+    square = np.where(np.arange(9000) // 9 % 2, 3.3e38, -3.3e38).astype(np.float32)
+    soundfile.write(path, square, 44100, subtype="FLOAT")  # resampled it overflows
+
+
+def write_cut_short(path):
+    soundfile.write(path, noise(8000), 8000)
+    path.write_bytes(path.read_bytes()[:8000])
+
+
+def write_with_rate(path, rate):
+    soundfile.write(path, noise(800), 8000)
+    content = bytearray(path.read_bytes())
+    content[24:28] = struct.pack("<I", rate)
+    path.write_bytes(content)
 
 
 def write_inf(path):
@@ -104,6 +144,11 @@ def write_inf(path):
         (lambda path: soundfile.write(path, np.zeros(0), 8000), "no samples"),
         (write_nan, "NaN or infinite"),
         (write_inf, "NaN or infinite"),
+        (write_beyond_all_bounds, "NaN or infinite samples, or some beyond all bounds"),
+        (write_overshooting, "NaN or infinite samples, or some beyond all bounds"),
+        (write_cut_short, r"cut short: it holds 7,\d+ of 16,000 bytes"),
+        (lambda path: write_with_rate(path, 1), "its rate is 1 Hz"),
+        (lambda path: write_with_rate(path, 2**31 - 1), "its rate is 2147483647 Hz"),
     ],
 )
 def test_bad_file_is_named_with_problem_and_remedy(tmp_path, write, problem):
@@ -119,3 +164,53 @@ def test_bad_file_is_named_with_problem_and_remedy(tmp_path, write, problem):
 def test_file_that_does_not_exist(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.wav"):
         decode(tmp_path / "none.wav", 8000, 10)
+
+
+def test_a_stream_that_did_not_know_its_length_is_whole(tmp_path):
+    soundfile.write(tmp_path / "x.wav", x := noise(800), 8000, subtype="FLOAT")
+    content = (tmp_path / "x.wav").read_bytes()
+    at = content.index(b"data") + 4
+    (tmp_path / "y.wav").write_bytes(content[:at] + b"\xff" * 4 + content[at + 4 :])
+    np.testing.assert_array_equal(decode(tmp_path / "y.wav", 8000, 800), x.astype(np.float32))
+
+
+def test_ctrl_c_is_not_swallowed(tmp_path, monkeypatch):
+    # libsndfile reads a Python file by calling back; what is raised in the call is printed and dropped.
+    soundfile.write(tmp_path / "x.wav", noise(800), 8000)
+
+    def interrupted(*arguments):
+        raise AssertionError("a callback into Python")
+
+    monkeypatch.setattr(soundfile.SoundFile, "_init_virtual_io", interrupted)
+    decode(tmp_path / "x.wav", 8000, 10)
+
+
+@pytest.mark.parametrize("name", ["x.wav", "x.flac", "x.ogg", "x.mp3"])
+@pytest.mark.parametrize(("rate", "sample_rate"), [(44100, 8000), (8000, 22050), (16000, 16000)])
+def test_the_middle_of_a_long_file_is_as_if_all_of_it_were_read(tmp_path, name, rate, sample_rate):
+    soundfile.write(tmp_path / name, noise(9 * rate + 17, 2, peak=0.3), rate)
+    channels, _ = soundfile.read(tmp_path / name, dtype="float32")
+    whole = librosa.resample(channels.mean(axis=1), orig_sr=rate, target_sr=sample_rate, res_type="soxr_hq")
+    for num_samples in 1, sample_rate // 2 + 1, 7 * sample_rate:
+        clip = decode(tmp_path / name, sample_rate, num_samples)
+        np.testing.assert_allclose(clip, fit(whole, num_samples), rtol=0, atol=1e-6)
+
+
+def test_a_long_file_is_not_read_as_a_whole(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "x.flac", np.zeros(2_000_000, np.int16), 8000)
+    asked = []
+    read = soundfile.SoundFile.read
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda self, n, **kw: asked.append(n) or read(self, n, **kw))
+    assert decode(tmp_path / "x.flac", 8000, 800).shape == (800,)
+    assert asked[0] < 10_000
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "x.wav", noise(80), 8000)
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied", str(arguments[0]))
+
+    monkeypatch.setattr(builtins, "open", refuse)
+    with pytest.raises(PermissionError, match=r"x\.wav"):
+        decode(tmp_path / "x.wav", 8000, 10)

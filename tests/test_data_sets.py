@@ -1,4 +1,3 @@
-import inspect
 import logging
 from itertools import product
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 import soundfile
 from hydra.utils import instantiate
 
-from experiments.data import ESC50, AudioFolds, UrbanSound8K, split_folds
+from experiments.data import ESC50, UrbanSound8K, split_folds
 
 CONF = Path(__file__).parent.parent / "conf"
 RATE = 8000
@@ -124,7 +123,13 @@ def test_wrong_root_says_what_was_looked_for_and_where_it_is(tmp_path, kind, loo
         ({"val_fold": 0}, "val_fold=0"),
         ({"test_fold": 3, "val_fold": 3}, "both 3"),
         ({"on_bad_file": "ignore"}, "on_bad_file=ignore"),
-        ({"duration": 0.0}, "less than one sample"),
+        ({"duration": 1e-6}, "less than one sample"),
+        ({"duration": 0.0}, "data.duration=0.0 is no number above 0"),
+        ({"duration": float("nan")}, "data.duration=nan is no number above 0"),
+        ({"duration": float("inf")}, "data.duration=inf is no number above 0"),
+        ({"sample_rate": "abc"}, "data.sample_rate=abc is no number above 0"),
+        ({"test_fold": None}, "data.test_fold=None is not a fold"),
+        ({"num_workers": -1}, "data.num_workers=-1 is less than 0"),
     ],
 )
 def test_wrong_argument(urbansound, wrong, message):
@@ -149,6 +154,9 @@ def test_two_folds_leave_none_to_train_on():
         (",2,siren", ",,siren", "empty field in line 2"),
         (None, "", "not a readable CSV"),
         (None, "\x00\x81", "lacks the column|not a readable CSV"),
+        (None, "slice_file_name,fold,classID,class\n", "no line below its head"),
+        (",1,2,siren", ",one,2,siren", "something else than whole numbers in the column fold"),
+        (",2,siren", ",two,siren", "something else than whole numbers in the column classID"),
     ],
 )
 def test_broken_metadata(urbansound, old, new, message):
@@ -157,6 +165,49 @@ def test_broken_metadata(urbansound, old, new, message):
     with pytest.raises(ValueError, match=message) as error:
         UrbanSound8K(**options(urbansound))
     assert str(csv) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (",2,siren", ",2,siren ", "the class 'siren' is written as 'siren ', 'siren'"),
+        (",2,siren", ",2,Siren", "the class 'siren' is written as 'Siren', 'siren'"),
+        (",2,siren", ",7,siren", "the class siren has the numbers 7, 2"),
+        (",2,siren", ",1,siren", "the class siren has the numbers 1, 2"),
+        (",2,siren", ",2,bell", "the number 2 has the classes 'bell', 'siren'"),
+        ("1-0-0-0.wav,1", "0-2-0-0.wav,1", r"0-2-0-0.wav stands in the metadata more than once \(in fold \[1\]\)"),
+    ],
+)
+def test_metadata_that_contradict_themselves(urbansound, old, new, message):
+    csv = urbansound / "metadata" / "UrbanSound8K.csv"
+    csv.write_text(csv.read_text().replace(old, new, 1))
+    with pytest.raises(ValueError, match=message):
+        UrbanSound8K(**options(urbansound))
+
+
+def test_a_file_in_two_folds_is_not_in_test_and_training(esc50):
+    csv = esc50 / "meta" / "esc50.csv"
+    csv.write_text(csv.read_text() + "1-1-A-0.wav,4,0,dog,True,1,A\n")
+    with pytest.raises(ValueError, match=r"1-1-A-0.wav stands in the metadata more than once \(in fold \[1, 4\]\)"):
+        ESC50(**options(esc50))
+
+
+@pytest.mark.parametrize("name", ["None", "NA", "null", "nan", "7"])
+def test_any_name_is_a_class(urbansound, name):
+    csv = urbansound / "metadata" / "UrbanSound8K.csv"
+    csv.write_text(csv.read_text().replace("bark", name))
+    assert UrbanSound8K(**options(urbansound)).classes == [name, "drill", "siren"]
+
+
+def test_names_of_files_and_classes_may_be_numbers(esc50):
+    csv = esc50 / "meta" / "esc50.csv"
+    table = pd.read_csv(csv)
+    for row, name in enumerate(table["filename"]):
+        (esc50 / "audio" / name).rename(esc50 / "audio" / str(row))
+    table.assign(filename=range(len(table)), category=table["target"]).to_csv(csv, index=False)
+    data = ESC50(**options(esc50))
+    assert data.classes == ["0", "3", "7", "41"]
+    assert len(data.split("test")) == 4
 
 
 def test_missing_file_is_an_error_or_a_logged_skip(urbansound, caplog):
@@ -199,7 +250,7 @@ def test_config_gives_the_set(request, name):
     with hydra.initialize_config_dir(str(CONF), version_base=None):
         overrides = [f"+data={name}", f"data.root={root}", "data.test_fold=3", "data.on_bad_file=skip"]
         config = hydra.compose(overrides=overrides).data
-    assert set(inspect.signature(AudioFolds).parameters) <= set(config)
+    assert {"root", "test_fold", "val_fold", "sample_rate", "duration", "cache_dir", "on_bad_file"} <= set(config)
     data = instantiate(config)
     assert data.folds["test"] == [3]
     assert len(data.classes) == {"urbansound8k": 3, "esc50": 4, "esc10": 2}[name]

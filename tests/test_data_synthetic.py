@@ -6,16 +6,16 @@ import pandas as pd
 import pytest
 import soundfile
 
-from experiments.data import Synthetic
+from experiments.data import Synthetic, synthetic
 from experiments.data.synthetic import FAMILIES, MAX_SCALE, RATES, render, render_clip
 
-PINNED = [0.14597, 0.36395, 0.10127, 0.029877, 0.10411, 0.17314, 0.34048, 0.18638, 0.12397, 0.07246]
+PINNED = [0.1258, 0.30116, 0.064464, 0.21573, 0.18465, 0.087546, 0.07653, 0.17251, 0.042165, 0.24148]
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("synthetic")
-    render(root / "seed0_10x10", clips_per_fold=10, seed=0)
+    render(root / "seed0_25x4_scale2", clips_per_fold=25, seed=0, max_scale=2)
     return root
 
 
@@ -24,19 +24,20 @@ def files(folder):
 
 
 def test_layout_is_urbansound8ks(root):
-    folder = root / "seed0_10x10"
+    folder = root / "seed0_25x4_scale2"
     table = pd.read_csv(folder / "metadata" / "UrbanSound8K.csv")
     assert list(table) == ["slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class"]
     named = {
         folder / "audio" / f"fold{fold}" / name for fold, name in zip(table.fold, table.slice_file_name, strict=True)
     }
     assert named == set(files(folder / "audio"))
-    assert table.groupby(["fold", "classID"]).size().tolist() == [1] * 100
+    assert table.groupby("fold").size().tolist() == [25] * 4
+    assert set(table.groupby(["fold", "classID"]).size()) == {2, 3}
     assert table.groupby("classID")["class"].nunique().tolist() == [1] * 10
 
 
 def test_files_differ_in_rate_depth_channels_length_and_level(root):
-    infos = [soundfile.info(path) for path in files(root / "seed0_10x10" / "audio")]
+    infos = [soundfile.info(path) for path in files(root / "seed0_25x4_scale2" / "audio")]
     assert {info.samplerate for info in infos} == set(RATES)
     assert {info.subtype for info in infos} == {"PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT"}
     assert {info.channels for info in infos} == {1, 2}
@@ -46,9 +47,10 @@ def test_files_differ_in_rate_depth_channels_length_and_level(root):
 
 
 def test_one_loader_reads_it(root, tmp_path):
-    data = Synthetic(root, clips_per_fold=10, sample_rate=8000, duration=0.5, cache_dir=tmp_path, num_workers=1)
+    options = {"sample_rate": 8000, "duration": 0.5, "cache_dir": tmp_path, "num_workers": 1}
+    data = Synthetic(root, clips_per_fold=25, max_scale=2, **options)
     assert data.classes == [family.__name__ for family in FAMILIES]
-    assert Counter(label for _, label in data.split("train")) == {label: 8 for label in range(10)}
+    assert Counter(label for _, label in data.split("train")) == {label: 6 if label < 5 else 4 for label in range(10)}
     x, _ = data.split("test")[0]
     assert x.shape == (1, 4000)
     assert x.std() > 0.01
@@ -65,7 +67,7 @@ def test_same_seed_renders_the_same_files(tmp_path):
 
 def test_rendering_is_the_pinned_one(root):
     """Sines may differ in the last bit between machines, so levels are pinned, not bytes."""
-    paths = files(root / "seed0_10x10" / "audio" / "fold1")
+    paths = files(root / "seed0_25x4_scale2" / "audio" / "fold1")[:10]
     levels = [float(np.sqrt(np.mean(soundfile.read(path)[0] ** 2))) for path in paths]
     assert levels == pytest.approx(PINNED, rel=1e-4)
 
@@ -74,13 +76,13 @@ def test_processes_at_once_render_one_set(tmp_path):
     fork = multiprocessing.get_context("fork")
     (tmp_path / "set.partial").mkdir()  # what a killed run left
     (tmp_path / "set.partial" / "half.wav").touch()
-    processes = [fork.Process(target=render, args=(tmp_path / "set", 1, 0)) for _ in range(2)]
+    processes = [fork.Process(target=render, args=(tmp_path / "set", 1, 0, 2.0)) for _ in range(2)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
-    assert len(files(tmp_path / "set")) == 11
+    assert len(files(tmp_path / "set")) == 5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "set.lock"]
 
 
@@ -100,6 +102,23 @@ def test_fastest_clip_stays_below_half_the_lowest_rate(family):
         assert power[min(RATES) // 2 :].sum() < 0.01 * power.sum()
 
 
-def test_fewer_clips_than_families(tmp_path):
-    with pytest.raises(ValueError, match="clips_per_fold=9"):
-        Synthetic(tmp_path, clips_per_fold=9)
+@pytest.mark.parametrize("max_scale", [1, 1.5])
+def test_a_set_at_one_scale_or_over_a_range(tmp_path, monkeypatch, max_scale):
+    scales = []
+
+    def family(rng, time):
+        scales.append(1 / (time[1] - time[0]))
+        return np.sin(9 * time)
+
+    monkeypatch.setattr(synthetic, "RATES", [8000])
+    for seed in range(40):
+        render_clip(tmp_path / "a.wav", family, np.random.default_rng(seed), max_scale)
+    assert min(scales) == pytest.approx(8000 / max_scale, rel=0.05) and min(scales) > 7999 / max_scale
+    assert max(scales) == pytest.approx(8000 * max_scale, rel=0.05) and max(scales) < 8001 * max_scale
+
+
+@pytest.mark.parametrize("wrong", [{"clips_per_fold": 9}, {"max_scale": 3}, {"max_scale": 0.5}])
+def test_values_out_of_range(tmp_path, wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"data.{name}={value}"):
+        Synthetic(tmp_path, **wrong)

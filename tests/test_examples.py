@@ -1,11 +1,16 @@
-"""The notebooks run; their exact numbers come out as they are kept, and their pictures are there."""
+"""The notebooks run, with their exact numbers as they are kept and their pictures; so do the scripts."""
 
 from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+
+from examples.any_network import main
+from examples.dense import UNet
+from wavenets.models import ResNet
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "examples").glob("*.ipynb"))
 
@@ -27,3 +32,19 @@ def test_notebook(file: Path) -> None:
     assert len(exact) == 1
     assert exact[0][0] == exact[0][1] and exact[0][0].count("[0.0, 0.0, 0.0, 0.0]") == 3
     assert pictures(kept) == pictures(fresh) == 2
+
+
+@pytest.mark.parametrize("rotations", [4, 8])
+@pytest.mark.parametrize("size", [(45, 62), (40, 40)])
+def test_the_map_of_a_u_net_turns_with_the_image(size: tuple[int, int], rotations: int) -> None:
+    net, image = UNet(3, 2, width=4, rotations=rotations).eval(), torch.randn(2, 3, *size)
+    with torch.no_grad():
+        expected = net(image)
+        assert expected.shape == (2, 2, *size)
+        for turns in (1, 2, 3):
+            assert torch.equal(net(image.rot90(turns, (2, 3))), expected.rot90(turns, (2, 3)))
+
+
+def test_any_network_on_all_views(capsys: pytest.CaptureFixture[str]) -> None:
+    main(ResNet(num_classes=5, width=8), torch.randn(1, 3, 70, 90))
+    assert capsys.readouterr().out.count("relative errors [0.0]") == 3

@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from experiments.gather import gather, main
+from experiments.run import write_json
 
 
-def write_run(folder: Path, fold: int, seed: int = 0, accuracy: float = 0.5, **changes: Any) -> Path:
+def write_run(
+    folder: Path, fold: int, seed: int = 0, accuracy: float = 0.5, config_changes: Any = None, **changes: Any
+) -> Path:
     folder.mkdir(parents=True)
     results = {
         **{"name": "net", "overrides": [f"data.test_fold={fold}", f"seed={seed}"], "seed": seed, "test_fold": fold},
@@ -20,6 +24,12 @@ def write_run(folder: Path, fold: int, seed: int = 0, accuracy: float = 0.5, **c
         **{"rescaled": {"0.5": accuracy / 3, "2": accuracy / 4}, **changes},
     }
     (folder / "results.json").write_text(json.dumps(results))
+    config = {
+        **{"name": results["name"], "seed": seed, "optimizer": {"lr": 0.01}, "folder": str(folder), "compile": None},
+        **{"data": {"_target_": "Set", "root": str(folder), "test_fold": fold, "val_fold": None}},
+        **{"trainer": {"accelerator": "cpu", "devices": 1, "precision": "32-true"}, "callbacks": {}},
+    }
+    OmegaConf.save(OmegaConf.merge(config, config_changes or {}), folder / "config.yaml")
     return folder / "results.json"
 
 
@@ -39,10 +49,59 @@ def test_mean_and_deviation_over_folds(tmp_path: Path) -> None:
     assert (row["folds"], row["missing_folds"], row["seeds"], row["runs"]) == ([1, 2, 3, 4], [5], [0, 1, 2], 12)
 
 
-def test_what_was_changed_is_an_experiment_of_its_own(tmp_path: Path) -> None:
-    one = write_run(tmp_path / "a", 1)
-    other = write_run(tmp_path / "b", 1, overrides=["data.test_fold=1", "optimizer.lr=0.1"])
-    assert [row["name"] for row in gather([one, other])] == ["net", "net optimizer.lr=0.1"]
+def test_what_the_configurations_differ_in_is_an_experiment_of_its_own(tmp_path: Path) -> None:
+    # The command lines are alike: the difference is in files that they name, or that were edited in between.
+    files = [
+        write_run(tmp_path / "a", 1),
+        write_run(tmp_path / "b", 2, config_changes={"optimizer": {"lr": 10.0}}),
+        write_run(tmp_path / "c", 3, config_changes={"callbacks": {"early_stopping": {"patience": 3}}}),
+        write_run(tmp_path / "d", 4, name="other", config_changes={"trainer": {"precision": "bf16-mixed"}}),
+        write_run(tmp_path / "e", 5),
+    ]
+    rows = gather(files)
+    patience, precision = "callbacks.early_stopping.patience", "trainer.precision=32-true"
+    assert [(row["name"], row["folds"]) for row in rows] == [
+        (f"net optimizer.lr=0.01 {patience}=-", [1, 5]),
+        (f"net optimizer.lr=0.01 {patience}=3", [3]),
+        (f"net optimizer.lr=10.0 {patience}=-", [2]),
+        ("other", [4]),
+    ]
+    assert precision not in str(rows)
+
+
+def test_machinery_makes_no_difference(tmp_path: Path) -> None:
+    machinery = {
+        **{"name": "mine", "compile": "default", "checkpointing": True, "num_workers": 3, "rescale": [2]},
+        **{"trainer": {"accelerator": "gpu", "devices": 2, "strategy": "ddp"}, "logger": {"csv": {"name": "csv"}}},
+        **{"data": {"root": "/elsewhere", "cache_dir": "/tmp", "num_workers": 4, "val_fold": 4, "seed": 3}},
+    }
+    files = [write_run(tmp_path / "a", 1), write_run(tmp_path / "b", 2, 3, name="mine", config_changes=machinery)]
+    (row,) = gather(files)
+    assert (row["name"], row["folds"], row["seeds"]) == ("net", [1, 2], [0, 3])
+
+
+@pytest.mark.parametrize("content", [None, "", "a: [", "[]", "7"])
+def test_a_run_without_its_configuration_is_named(content: str | None, tmp_path: Path) -> None:
+    file = write_run(tmp_path / "a", 1)
+    (tmp_path / "a" / "config.yaml").unlink()
+    if content is not None:
+        (tmp_path / "a" / "config.yaml").write_text(content)
+    with pytest.raises(ValueError, match=r"a/config.yaml is missing or damaged.*a/results.json"):
+        gather([file])
+
+
+def test_a_factor_that_is_no_number_is_named(tmp_path: Path) -> None:
+    file = write_run(tmp_path / "a", 1, rescaled={"abc": 0.5})
+    with pytest.raises(ValueError, match=r"a/results.json is not the results.json .*'abc'"):
+        gather([file])
+
+
+def test_what_is_not_known_stays_so(tmp_path: Path) -> None:
+    files = [write_run(tmp_path / name, fold, val_accuracy=None) for fold, name in ((1, "a"), (2, "b"))]
+    (row,) = gather(files)
+    assert row["test_accuracy"]["mean"] == 0.5 and np.isnan(row["val_accuracy"]["mean"])
+    write_json(tmp_path / "gathered.json", row)
+    assert json.loads((tmp_path / "gathered.json").read_text())["val_accuracy"] == {"mean": None, "std": None}
 
 
 def test_duplicates_are_named(tmp_path: Path) -> None:

@@ -60,12 +60,12 @@ def attacks(proof: Path) -> dict[str, tuple[tuple[str, ...], Any]]:
         "the model": (("model",), shell),
         "a class that is imported": (
             ("model",),
-            {"_target_": "experiments.data.cache.ProcessPoolExecutor", "initializer": shell},
+            {"_target_": "experiments.data.workers.ProcessPoolExecutor", "initializer": shell},
         ),
         "another class": (("model",), {"_target_": "subprocess.Popen", "args": ["touch", str(proof)]}),
         "another class by way of a module": (
             ("model",),
-            {"_target_": "experiments.data.cache.multiprocessing.Process", "name": str(proof)},
+            {"_target_": "experiments.data.workers.multiprocessing.Process", "name": str(proof)},
         ),
         "a module's beginning": (("model",), {"_target_": "wavenets.modelsx.Net"}),
         "no text": (("model",), {"_target_": 3}),
@@ -80,7 +80,7 @@ def test_a_checkpoint_runs_nothing(attack: str, trained: Path, tmp_path: Path, m
     proof = tmp_path / "proof"
     keys, value = attacks(proof)[attack]
     file = crafted(trained, tmp_path / "crafted.ckpt", *keys, value=value)
-    message = r"may name; trust=|plain values only|no _target_|unexpected keyword argument 'folder'"
+    message = r"may name; trust=|plain values only|no _target_|unknown option folder"
     for command, arguments in (predict, ["files=[x.wav]"]), (evaluate, []):
         monkeypatch.setattr(sys, "argv", ["command", f"ckpt={file}", *arguments])
         with pytest.raises(SystemExit, match=message):

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wavenets._conv_pool import conv1d_max_pool
+from wavenets._frames import Batch, neighbours, together
 from wavenets.grid import Grid
 from wavenets.levels import Levels, check_levels
 
@@ -66,11 +67,11 @@ def lift(
     if grid.ndim == 1 and grid.decimated and padding_mode == "zeros":
         return Levels(*(conv1d_max_pool(view, weight, bias, stride, max_pool) for view in views))
     if grid.ndim == 2:  # and so the features, which is faster
-        kernels = tuple(kernel.to(memory_format=torch.channels_last) for kernel in kernels)
+        kernels = tuple(_channels_last(kernel) for kernel in kernels)
     levels: list[Tensor] = []
     for i in range(num_scales):
         options = {"stride": stride, "dilation": dilation(grid, i), "padding_mode": padding_mode}
-        levels += _conv_frames(views[i * grid.turns : (i + 1) * grid.turns], kernels, bias, **options)
+        levels += _conv_frames(together(views[i * grid.turns : (i + 1) * grid.turns]), kernels, bias, **options)
     pool = F.max_pool1d if grid.ndim == 1 else F.max_pool2d
     return Levels(*levels) if max_pool == 1 else Levels(*(pool(level, max_pool) for level in levels))
 
@@ -129,12 +130,12 @@ def group_conv(
     kernels = [list(some) for some in zip(*(kernel.unbind(2) for kernel in turned), strict=True)]
     if rotations > 1:  # relative to orientation j its neighbours are j further round
         kernels = [[k.roll(j, 2).transpose(1, 2).flatten(1, 2) for j, k in enumerate(some)] for some in kernels]
-    kernels = [[kernel.contiguous(memory_format=_last(kernel)) for kernel in some] for some in kernels]
+    kernels = [[_channels_last(kernel) for kernel in some] for some in kernels]
 
     def conv(scale: int, offset: int) -> list[Tensor]:
-        frames = _neighbours(input[scale * rotations : (scale + 1) * rotations], grid, groups)
+        seen = neighbours(input[scale * rotations : (scale + 1) * rotations], grid, groups)
         options = {"stride": stride, "dilation": dilation(grid, scale), "groups": groups, "padding_mode": padding_mode}
-        return _conv_frames(frames, kernels[offset], None if offset else bias, **options)
+        return _conv_frames(seen, kernels[offset], None if offset else bias, **options)
 
     output: list[Tensor] = []
     for i in range(len(input) // rotations - extent + 1):
@@ -175,48 +176,23 @@ def dilation(grid: Grid, level: int) -> int:
     return 1 if grid.decimated else 2**level
 
 
-def _neighbours(features: Sequence[Tensor], grid: Grid, groups: int) -> Sequence[Tensor]:
-    """What each frame sees of one scale: all R orientations as channels, turned into it, its own first.
-
-    Orientation q·M + j lies in the frame of quarter q. Frame q sees that of quarter q + t turned back t times.
-    """
-    if grid.rotations == 1:
-        return features
-    finer = grid.rotations // grid.turns
-    frames = []
-    for q in range(grid.turns):
-        around = [(t, features[(q + t) % grid.turns * finer + j]) for t in range(grid.turns) for j in range(finer)]
-        seen = [grid.turned(feature, -t) for t, feature in around]
-        if groups > 1:  # the blocks of channels stay apart
-            blocks = [feature.unflatten(1, (groups, -1)) for feature in seen]
-            frames.append(torch.cat(blocks, dim=2).flatten(1, 2))
-        else:
-            frames.append(torch.cat(seen, dim=1))
-    return frames
-
-
 def _conv_frames(
-    frames: Sequence[Tensor], kernels: Sequence[Tensor], bias: Tensor | None, **options: Any
+    batches: Sequence[Batch], kernels: Sequence[Tensor], bias: Tensor | None, **options: Any
 ) -> list[Tensor]:
-    """Convolves every frame with every kernel, kernels innermost; frames of one shape go as one batch."""
-    # One by one while compiling, too: which frames are square is not asked, and one graph is for all sizes. So in
-    # float64, whose convolution on CPUs rounds by where in the memory of a batch an image begins.
-    single = len(frames) == len(kernels) == 1 or frames[0].dtype == torch.float64
-    if single or torch.compiler.is_compiling():
-        return [same_conv(frame, kernel, bias, **options) for frame in frames for kernel in kernels]
+    """Convolves what every frame sees with every kernel; gives frame after frame, kernels innermost."""
     output: dict[tuple[int, int], Tensor] = {}
-    for shape in dict.fromkeys(frame.shape for frame in frames):
-        alike = [q for q, frame in enumerate(frames) if frame.shape == shape]
-        batch = torch.cat([frames[q] for q in alike])
+    for quarters, seen in batches:
         for j, kernel in enumerate(kernels):
+            y = same_conv(seen, kernel, bias, **options)
             # "unsafe": the parts do not know of each other, and may be modified in place.
-            parts = torch.unsafe_split_with_sizes(same_conv(batch, kernel, bias, **options), [shape[0]] * len(alike))
-            output |= {(q, j): part for q, part in zip(alike, parts, strict=True)}
-    return [output[q, j] for q in range(len(frames)) for j in range(len(kernels))]
+            parts = torch.unsafe_chunk(y, len(quarters)) if len(quarters) > 1 else [y]
+            output |= {(q, j): part for q, part in zip(quarters, parts, strict=True)}
+    return [output[key] for key in sorted(output)]
 
 
-def _last(kernel: Tensor) -> torch.memory_format:
-    return torch.channels_last if kernel.ndim == 4 else torch.contiguous_format
+def _channels_last(kernel: Tensor) -> Tensor:
+    """Puts the channels of a kernel last in memory, without a memory format, which vmap does not know."""
+    return kernel.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
 def _check(x: Tensor, kernels: Sequence[Tensor], channels: int, grid: Grid) -> None:

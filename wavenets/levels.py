@@ -28,10 +28,11 @@ class Levels(tuple[Tensor, ...]):
         [24.0, 12.0]
     """
 
-    def __new__(cls, *levels: Tensor) -> "Levels":  # not of a sequence: torch rebuilds tuples as type(x)(*x)
+    def __new__(cls, *levels: Tensor) -> "Levels":
+        """Not of a sequence, as a tuple's: torch rebuilds tuples as ``type(x)(*x)``."""
         return super().__new__(cls, levels)
 
-    def __getnewargs__(self) -> tuple[Any, ...]:
+    def __getnewargs__(self) -> tuple[Any, ...]:  # for copies and pickles
         return tuple(self)
 
     def _each(self, operation: Callable[[Any, Any], Tensor], other: Any) -> "Levels":

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.data.audio import AudioFolds, Metadata, read_csv
+from experiments.data.audio import AudioFolds, Metadata
+from experiments.data.folds import read_csv
 
 HOME = "https://github.com/karolpiczak/ESC-50"
 
@@ -28,8 +29,8 @@ class ESC50(AudioFolds):
     def read(self, root: Path) -> Metadata:
         """Reads meta/esc50.csv."""
         columns = ["filename", "fold", "target", "category"] + ["esc10"] * (self.subset == "esc10")
-        table = read_csv(root / "meta" / "esc50.csv", columns, HOME)
+        table = read_csv(root / "meta" / "esc50.csv", columns, HOME, whole=("fold", "target"))
         if self.subset == "esc10":
             table = table[table["esc10"].astype(str) == "True"]
-        paths = [root / "audio" / name for name in table["filename"]]
+        paths = [root / "audio" / str(name) for name in table["filename"]]
         return Metadata(paths, table["fold"], table["target"], table["category"])

@@ -7,6 +7,32 @@ from pathlib import Path
 
 import numpy as np
 
+PARTS = {"train": 60_000, "t10k": 10_000}  # and their numbers of images
+
+
+def read_mnist(root: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Reads the images and the labels of a part of MNIST.
+
+    Args:
+        root: Folder of the files, or of torchvision's MNIST/raw.
+        part: ``"train"`` or ``"t10k"``.
+
+    Returns:
+        uint8 arrays (N, 28, 28) and (N,).
+
+    Raises:
+        FileNotFoundError: A file is not there.
+        ValueError: A file is no good, or is another than its name says.
+    """
+    images, labels = (read_idx(root, f"{part}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1"))
+    count = PARTS[part]
+    if images.shape != (count, 28, 28) or labels.shape != (count,):
+        raise ValueError(
+            f"{part}-images-idx3-ubyte and {part}-labels-idx1-ubyte in {root} hold images {images.shape} and labels "
+            f"{labels.shape}, not {count:,} of each; download them again"
+        )
+    return images, labels
+
 
 def read_idx(root: Path, name: str) -> np.ndarray:
     """Reads one file of MNIST.

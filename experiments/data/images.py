@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 Range = tuple[float, float]
+ANGLES = 0, 30, 45, 60, 90, 135, 180  # to test at, in degrees
 
 
 class Images(Dataset[tuple[Tensor, int]]):
@@ -16,20 +17,16 @@ class Images(Dataset[tuple[Tensor, int]]):
     Args:
         images: uint8 images, shape (N, H, W).
         labels: labels, shape (N,).
-        augment: range of a random rescaling of each image, as factors; None for none. It draws torch's random numbers.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, augment: Range | None = None) -> None:
-        self.images, self.labels, self.augment = images, labels, augment
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.images, self.labels = images, labels
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, item: int) -> tuple[Tensor, int]:
         image = torch.from_numpy(self.images[item])[None].float() / 255
-        if self.augment:
-            low, high = self.augment
-            image = rescale(image, low * (high / low) ** torch.rand(()).item())
         return image, int(self.labels[item])
 
 
@@ -53,6 +50,22 @@ def rescale(image: Tensor, factor: float) -> Tensor:
     return F.pad(resized, (left, width - size[1] - left, top, height - size[0] - top))  # negative: cut
 
 
+def turn(image: Tensor, degrees: float) -> Tensor:
+    """Turns an image (C, H, W) counterclockwise around its centre; it is black beyond its edges.
+
+    Example:
+        >>> turn(torch.tensor([[[0.0, 1.0], [0.0, 0.0]]]), 90).round()
+        tensor([[[1., 0.],
+                 [0., 0.]]])
+    """
+    height, width = image.shape[1:]
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    # Where each pixel comes from, in units of half the width and half the height.
+    theta = torch.tensor([[cos, -sin * height / width, 0], [sin * width / height, cos, 0]], dtype=image.dtype)
+    grid = F.affine_grid(theta[None], [1, *image.shape], align_corners=False)
+    return F.grid_sample(image[None], grid, "bilinear", "zeros", align_corners=False)[0]
+
+
 def shrink(image: np.ndarray, factor: float) -> np.ndarray:
     """Shrinks an image with Pillow (bicubic, anti-aliased) and put it in the centre of a black one of the old size.
 
@@ -70,11 +83,47 @@ def shrink(image: np.ndarray, factor: float) -> np.ndarray:
     return canvas
 
 
+def shrink_aliased(image: np.ndarray, factor: float) -> np.ndarray:
+    """Shrinks an image around its centre with Pillow, bicubic and without anti-aliasing.
+
+    Of every pixel it looks up where it comes from, as torchvision's ``RandomAffine`` does with Pillow images.
+
+    Args:
+        image: uint8 image, shape (H, W).
+        factor: above 0.
+    """
+    height, width = image.shape
+    # x ↦ c + (x - c) / factor around the centre c
+    matrix = 1 / factor, 0, width / 2 * (1 - 1 / factor), 0, 1 / factor, height / 2 * (1 - 1 / factor)
+    moved = Image.fromarray(image).transform((width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
+    return np.asarray(moved)
+
+
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resizes an image with Pillow (bicubic, anti-aliased).
 
     Args:
-        image: uint8 image, shape (H, W).
+        image: uint8 image, shape (H, W) or (H, W, 3).
         size: New height and width, in pixels.
     """
     return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
+
+
+def rotate(image: np.ndarray, angle: float) -> np.ndarray:
+    """Turns an image around its centre with Pillow (bicubic), counterclockwise; it is black beyond its edges.
+
+    Args:
+        image: uint8 image, shape (H, W) or (H, W, 3).
+        angle: In degrees. Of square images quarter turns are exact.
+
+    >>> rotate(np.array([[1, 2], [3, 4]], np.uint8), 90)
+    array([[2, 4],
+           [1, 3]], dtype=uint8)
+    """
+    return np.asarray(Image.fromarray(image).rotate(angle, Image.Resampling.BICUBIC))
+
+
+def check_angle(angle: float) -> None:
+    """Raises ValueError unless an angle is from -360° to 360°."""
+    if not -360 <= angle <= 360:
+        raise ValueError(f"rescale={angle:g} is out of range; images can be turned by angles from -360 to 360 degrees")

@@ -1,6 +1,6 @@
 """What a dataset is to the experiments: the contract that every file of this room fulfils."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
@@ -70,6 +70,25 @@ def checked(source: Any) -> Source:
     return source
 
 
+def checked_factors(source: Source, factors: Any) -> list[float]:
+    """Gives the factors to test on, if a source can be rescaled by all of them.
+
+    Raises:
+        ValueError: It cannot, or they are no list of numbers.
+
+    Example:
+        >>> checked_factors(None, 2)
+        Traceback (most recent call last):
+        ValueError: rescale=2 is no list of numbers; write rescale=[0.5,1,2], or rescale=[] for none
+    """
+    several = isinstance(factors, Sequence) and not isinstance(factors, str)
+    if not several or not all(isinstance(factor, int | float) for factor in factors):
+        raise ValueError(f"rescale={factors} is no list of numbers; write rescale=[0.5,1,2], or rescale=[] for none")
+    for factor in factors:
+        source.check_factor(factor)
+    return list(factors)
+
+
 @dataclass(frozen=True)
 class Extras:
     """What some sources have beside `Source`, as attributes of the same names.
@@ -79,12 +98,15 @@ class Extras:
         folds: The folds of each stage; empty: the set has none.
         sample_rate: Rate of the waveforms, in Hz; None: it is not sound.
         num_samples: Length of the waveforms, in samples; None: it is not sound, or they are not of one length.
+        recordings: Gives, of a stage, the number of the recording that each item is a window of. Recordings are then
+            tested as wholes, by the mean of their windows' probabilities. None, or giving None: every item by itself.
     """
 
     test_factors: Sequence[float] = ()
     folds: Mapping[Stage, Sequence[Fold]] = field(default_factory=dict)
     sample_rate: int | None = None
     num_samples: int | None = None
+    recordings: Callable[[Stage], Sequence[int] | None] | None = None
 
     @classmethod
     def of(cls, source: Source) -> "Extras":
@@ -94,6 +116,6 @@ class Extras:
             >>> class Silence:
             ...     sample_rate = 8000
             >>> Extras.of(Silence())
-            Extras(test_factors=(), folds={}, sample_rate=8000, num_samples=None)
+            Extras(test_factors=(), folds={}, sample_rate=8000, num_samples=None, recordings=None)
         """
         return cls(**{f.name: getattr(source, f.name) for f in fields(cls) if hasattr(source, f.name)})

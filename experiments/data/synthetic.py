@@ -14,10 +14,11 @@ import soundfile
 from experiments.data.cache import lock, progress
 from experiments.data.urbansound8k import UrbanSound8K
 
-FOLDS = range(1, 11)
+FOLDS = range(1, 5)
 RATES = 8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000  # Hz
 SUBTYPES = "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT"
-MAX_SCALE = 2.0  # the slowest clip is stretched by this, the fastest squeezed by it
+MAX_SCALE = 2.0  # the slowest clip may be stretched by this, the fastest squeezed by it
+NOISE = 0.1, 1.0  # root mean square of the background noise below 4 kHz, beside a sound of 1
 
 Family = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 
@@ -25,27 +26,35 @@ Family = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 class Synthetic(UrbanSound8K):
     """Ten families of sound, rendered once in UrbanSound8K's layout and then read like it.
 
-    A family is the shape of a sound. Pitch, speed (log-uniform over a factor of four), length, loudness, background
-    noise and the file's rate, depth and channels are drawn at random and say nothing of it.
+    A family is the shape of a sound. Pitch, speed, length, loudness, background noise and the file's rate, depth and
+    channels are drawn at random and say nothing of it.
 
     Args:
         root: folder of the rendered sets.
-        clips_per_fold: number of clips in each of the ten folds.
+        clips_per_fold: number of clips in each of the four folds.
         seed: the same seed renders the same set.
+        max_scale: scales are log-uniform from 1/max_scale to max_scale: 1 is one scale for all clips, 2 is two octaves.
         **options: see `AudioFolds`.
     """
 
     def __init__(
-        self, root: Path | str = "data/synthetic", clips_per_fold: int = 40, seed: int = 0, **options: Any
+        self,
+        root: Path | str = "data/synthetic",
+        clips_per_fold: int = 200,
+        seed: int = 0,
+        max_scale: float = 2**0.5,
+        **options: Any,
     ) -> None:
+        if not 1 <= max_scale <= MAX_SCALE:
+            raise ValueError(f"data.max_scale={max_scale:g} is out of range; choose one from 1 to {MAX_SCALE:g}")
         if clips_per_fold < len(FAMILIES):
             raise ValueError(f"data.clips_per_fold={clips_per_fold} is less than one clip of each of the ten families")
-        folder = Path(root) / f"seed{seed}_{clips_per_fold}x{len(FOLDS)}"
-        render(folder, clips_per_fold, seed)
+        folder = Path(root) / f"seed{seed}_{clips_per_fold}x{len(FOLDS)}_scale{max_scale:.3g}"
+        render(folder, clips_per_fold, seed, max_scale)
         super().__init__(folder, **options)
 
 
-def render(folder: Path, clips_per_fold: int, seed: int) -> None:
+def render(folder: Path, clips_per_fold: int, seed: int, max_scale: float) -> None:
     """Writes the set to `folder`, unless it is there. The folder appears when all of it is written."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with lock(folder.with_suffix(".lock")):
@@ -62,7 +71,7 @@ def render(folder: Path, clips_per_fold: int, seed: int) -> None:
                 target = number % len(FAMILIES)
                 name = f"{clip}-{target}-0-0.wav"
                 rng = np.random.default_rng([seed, clip])
-                seconds = render_clip(unfinished / "audio" / f"fold{fold}" / name, FAMILIES[target], rng)
+                seconds = render_clip(unfinished / "audio" / f"fold{fold}" / name, FAMILIES[target], rng, max_scale)
                 rows.append((name, clip, 0.0, seconds, 1, fold, target, FAMILIES[target].__name__))
                 count()
         columns = ["slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class"]
@@ -70,16 +79,16 @@ def render(folder: Path, clips_per_fold: int, seed: int) -> None:
         os.replace(unfinished, folder)
 
 
-def render_clip(path: Path, family: Family, rng: np.random.Generator) -> float:
+def render_clip(path: Path, family: Family, rng: np.random.Generator, max_scale: float = MAX_SCALE) -> float:
     """Writes one clip of a family as a file of random rate, depth and channels; return its length in seconds."""
     rate, subtype, channels = int(rng.choice(RATES)), str(rng.choice(SUBTYPES)), int(rng.integers(1, 3))
-    scale = MAX_SCALE ** rng.uniform(-1, 1)
+    scale = max_scale ** rng.uniform(-1, 1)
     time = np.arange(int(rng.uniform(0.7, 1.3) * rate)) / rate
     # The scale is nothing but a stretch of the time axis, so no family can tell a slow sound from a low one.
     sound = family(rng, time / scale)
     sound /= np.sqrt(np.mean(sound**2))
     # White noise spreads over the file's whole band; its share below 4 kHz should not depend on the rate.
-    noise = rng.uniform(0.05, 0.3) * np.sqrt(rate / min(RATES)) * rng.standard_normal((len(time), channels))
+    noise = rng.uniform(*NOISE) * np.sqrt(rate / min(RATES)) * rng.standard_normal((len(time), channels))
     clip = sound[:, None] * rng.uniform(0.5, 1.0, channels) + noise
     clip *= rng.uniform(0.1, 0.95) / np.abs(clip).max()
     soundfile.write(path, clip, rate, subtype=subtype)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from experiments.data.audio import AudioFolds, Metadata, read_csv
+from experiments.data.audio import AudioFolds, Metadata
+from experiments.data.folds import read_csv
 
 
 class UrbanSound8K(AudioFolds):
@@ -17,7 +18,8 @@ class UrbanSound8K(AudioFolds):
             root / "metadata" / "UrbanSound8K.csv",
             columns=("slice_file_name", "fold", "classID", "class"),
             home="https://urbansounddataset.weebly.com/urbansound8k.html",
+            whole=("fold", "classID"),
         )
         files = zip(table["fold"], table["slice_file_name"], strict=True)
-        paths = [root / "audio" / f"fold{fold}" / name for fold, name in files]
+        paths = [root / "audio" / f"fold{fold}" / str(name) for fold, name in files]
         return Metadata(paths, table["fold"], table["classID"], table["class"])

@@ -10,27 +10,44 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from torch import nn
 
-from wavenets.nn import LiftingConv1d
+from experiments.report.prediction import Prediction
+from wavenets.nn import LiftingConv
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # distinct to colour-blind eyes (Okabe and Ito)
 DPI = 150
 
 
-def _axes(ax: Axes, title: str, x: str, y: str) -> None:
+def label_axes(ax: Axes, title: str, x: str, y: str) -> None:
+    """Sets title and labels, and the style that all pictures have."""
     ax.set(title=title, xlabel=x, ylabel=y)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(color="#e5e5e5")
     ax.set_axisbelow(True)
 
 
+def _told(name: str) -> str:
+    return name.replace("_", " ").replace("$", r"\$")  # between two of them matplotlib sets mathematics
+
+
 def _title(metric: str) -> str:
     return "AUROC" if metric == "auroc" else metric.replace("_", " ").capitalize()
 
 
-def _scale(ax: Axes, metric: str) -> None:
+def metric_axis(ax: Axes, metric: str) -> None:
+    """Sets the vertical axis for a metric between 0 and 1."""
     ax.set_ylim(0, 1.02)
     if metric == "accuracy":
         ax.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+def factor_axis(ax: Axes, factors: Sequence[float], quantity: str) -> None:
+    """Sets the horizontal axis for factors, which are spread evenly by their logarithm, or angles in degrees."""
+    if quantity == "angle":
+        ax.set_xticks(factors, [f"{factor:g}°" for factor in factors])
+    else:
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(factors, [f"×{factor:g}" for factor in factors])
+        ax.xaxis.set_minor_locator(NullLocator())
 
 
 def curves(file: Path, rows: Sequence[Mapping[str, float]], best_epoch: int, metric: str) -> None:
@@ -56,11 +73,11 @@ def curves(file: Path, rows: Sequence[Mapping[str, float]], best_epoch: int, met
     rate.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     rate.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     rate.yaxis.set_minor_locator(NullLocator())
-    _axes(loss, "Loss", "epoch", "cross-entropy (nats)")
-    _axes(middle, _title(metric), "epoch", metric.replace("_", " "))
-    _axes(rate, "Learning rate", "epoch", "learning rate")
+    label_axes(loss, "Loss", "epoch", "cross-entropy (nats)")
+    label_axes(middle, _title(metric), "epoch", metric.replace("_", " "))
+    label_axes(rate, "Learning rate", "epoch", "learning rate")
     loss.set_ylim(bottom=0)
-    _scale(middle, metric)
+    metric_axis(middle, metric)
     for ax in loss, middle, rate:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.axvline(best_epoch, color=GREY, linestyle=":", label=f"best epoch, {best_epoch}")
@@ -82,7 +99,7 @@ def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str
     figure = Figure(figsize=(size + 1.2, size), layout="constrained")
     ax = figure.subplots()
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    names = [name.replace("_", " ") for name in classes]
+    names = [_told(name) for name in classes]
     small = len(classes) > 20
     slant: dict[str, Any] = {"rotation": 90 if small else 45, "rotation_mode": "anchor", "ha": "right", "va": "center"}
     ax.set_xticks(range(len(names)), names, **slant)
@@ -111,8 +128,8 @@ def by_class(file: Path, values: Sequence[float | None], classes: Sequence[str])
     pairs.sort(key=lambda pair: pair[0])
     figure = Figure(figsize=(6, 1.5 + 0.2 * len(pairs)), layout="constrained")
     ax = figure.subplots()
-    _axes(ax, "Test examples: average precision by class", "average precision", "")
-    ax.barh([name.replace("_", " ") for _, name in pairs], [value for value, _ in pairs], color=BLUE)
+    label_axes(ax, "Test examples: average precision by class", "average precision", "")
+    ax.barh([_told(name) for _, name in pairs], [value for value, _ in pairs], color=BLUE)
     ax.set_xlim(0, 1.02)
     ax.margins(y=0.01)
     figure.savefig(file, dpi=DPI)
@@ -131,15 +148,46 @@ def rescaled(file: Path, values: Mapping[float, float], metric: str, chance: flo
     factors = sorted(values)
     figure = Figure(figsize=(6, 4), layout="constrained")
     ax = figure.subplots()
-    _axes(ax, f"{_title(metric)} against {quantity}", quantity, f"test {metric.replace('_', ' ')}")
+    label_axes(ax, f"{_title(metric)} against {quantity}", quantity, f"test {metric.replace('_', ' ')}")
     ax.plot(factors, [values[factor] for factor in factors], color=BLUE, marker="o")
     if chance is not None:
         ax.axhline(chance, color=GREY, linestyle=":")
         ax.annotate("chance", (factors[0], chance), (0, 4), textcoords="offset points", color=GREY)
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(factors, [f"×{factor:g}" for factor in factors])
-    ax.xaxis.set_minor_locator(NullLocator())
-    _scale(ax, metric)
+    factor_axis(ax, factors, quantity)
+    metric_axis(ax, metric)
+    figure.savefig(file, dpi=DPI)
+
+
+def timeline(file: Path, prediction: Prediction, top: int) -> None:
+    """Draws the probabilities of a recording's windows over time, under its waveform.
+
+    Args:
+        file: PNG to write.
+        prediction: what a network makes of the recording.
+        top: number of classes, the likeliest.
+    """
+    recording, probabilities = prediction.recording, prediction.probabilities
+    rate = prediction.sample_rate
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    wave, classes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+    # Least and greatest sample of each of some 2,000 parts: a line through all samples would be slow, and no other.
+    parts = np.array_split(recording.signal / 32768, min(2000, len(recording.signal)))
+    begins = np.cumsum([0, *map(len, parts[:-1])]) / rate
+    wave.fill_between(begins, [part.min() for part in parts], [part.max() for part in parts], color=BLUE, linewidth=0.5)
+    label_axes(wave, Path(prediction.file).name.replace("$", r"\$"), "", "amplitude")
+    wave.set_ylim(-1.02, 1.02)
+    middles = [(start + end) / 2 for start, end in prediction.spans]
+    first, last = prediction.spans[0][0], prediction.spans[-1][1]
+    names = [name for name, _ in prediction.ranking()[:top]]
+    for name in names:
+        values = probabilities[:, list(prediction.classes).index(name)]
+        label = name.replace("_", " ").replace("$", r"\$")
+        points = [first, *middles, last], [values[0], *values, values[-1]]
+        classes.plot(*points, label=label, marker=".", markevery=slice(1, -1))
+    label_axes(classes, "", "time (s)", "probability, window by window")
+    classes.set_ylim(-0.02, 1.02)
+    classes.set_xlim(first, last)
+    classes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(file, dpi=DPI)
 
 
@@ -151,11 +199,11 @@ def kernels(file: Path, network: nn.Module, sample_rate: int, columns: int = 5) 
 
     Args:
         file: PNG to write.
-        network: a network with a `LiftingConv1d`.
+        network: a network with a `LiftingConv`.
         sample_rate: rate of the signal, in Hz.
         columns: number of kernels.
     """
-    lifting = next((module for module in network.modules() if isinstance(module, LiftingConv1d)), None)
+    lifting = next((module for module in network.modules() if isinstance(module, LiftingConv)), None)
     if lifting is None:
         return
     weights = lifting.wavelets.detach().cpu().double().numpy()[:, 0]
@@ -176,7 +224,7 @@ def kernels(file: Path, network: nn.Module, sample_rate: int, columns: int = 5) 
         decibels = 20 * np.log10(np.array(magnitude) / spectra[kernel].max() + 1e-6)
         image = spectrum.pcolormesh(hertz, range(levels), decibels, cmap="viridis", vmin=-30, vmax=0, rasterized=True)
         spectrum.set_xscale("log")
-        _axes(time, f"kernel {kernel}", "time at level 0 (ms)", "")
+        label_axes(time, f"kernel {kernel}", "time at level 0 (ms)", "")
         spectrum.set_xlabel("frequency (Hz)")
         spectrum.xaxis.set_minor_locator(NullLocator())
     axes[0, 0].set_ylabel("amplitude (peak = 1)")

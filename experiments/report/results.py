@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
+from experiments.data.folds import in_order
 from experiments.data.source import Extras, Source
 from experiments.report import plots
 from experiments.report.measure import measure
@@ -28,10 +29,11 @@ def report(network: nn.Module, card: Card, task: Task, source: Source, factors: 
     return Results(
         name=config["name"],
         seed=config["seed"],
-        classes=list(source.classes),
+        quantity=str(source.quantity),
+        classes=[str(name) for name in source.classes],
         val=card.validation,
         test_fold=folds["test"][0] if folds else None,
-        folds=sorted(fold for stage in folds.values() for fold in stage),
+        folds=in_order(fold for stage in folds.values() for fold in stage),
         parameters=sum(p.numel() for p in network.parameters() if p.requires_grad),
         best_epoch=card.epoch,
         **measured.pop("by_class"),

@@ -33,10 +33,11 @@ def show_results(results: Results, place: Path) -> None:
     def metrics(title: str, values: Mapping[str, float]) -> list[tuple[str, str]]:
         return [(f"{title} {name.replace('_', ' ')}", shown(name, value)) for name, value in values.items()]
 
+    changed = "  turned {}°" if results.quantity == "angle" else "  rescaled ×{}"
     rows = [
         *metrics("test", results.test),
         ("test examples", str(results.test_clips)),
-        *((f"  rescaled ×{factor}", shown(results.monitor, value)) for factor, value in results.rescaled.items()),
+        *((changed.format(factor), shown(results.monitor, value)) for factor, value in results.rescaled.items()),
         *metrics("validation", results.val),
         ("best epoch", str(results.best_epoch)),
         ("parameters", f"{results.parameters:,}"),

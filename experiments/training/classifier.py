@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from inspect import signature
+from math import isfinite
 from typing import Any
 
 import lightning as L
@@ -79,10 +80,9 @@ class Classifier(L.LightningModule):
         steps = {"total_steps": self._total_steps()} if self.per_batch else {}
         scheduler = self.make_scheduler(optimizer, **steps)
         interval = "step" if self.per_batch else "epoch"
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "monitor": self.task.monitor, "interval": interval},
-        }
+        # Not strict: an epoch without validation has no metric to look at.
+        how: Any = {"monitor": self.task.monitor, "interval": interval, "strict": False}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, **how}}
 
     def _total_steps(self) -> int:
         steps = int(self.trainer.estimated_stepping_batches)
@@ -96,7 +96,15 @@ class Classifier(L.LightningModule):
             scheduler.step()
 
     def on_train_epoch_end(self) -> None:
-        """Steps after an epoch, so that the checkpoint holds the step."""
+        """Steps after an epoch, so that the checkpoint holds the step.
+
+        Raises:
+            ValueError: The loss is not a number, or infinite: such a network is kept in no checkpoint.
+        """
+        for name in "train_loss", "val_loss":
+            if not isfinite(loss := float(self.trainer.callback_metrics.get(name, 0.0))):
+                epoch = self.current_epoch + 1
+                raise ValueError(f"{name} is {loss} in epoch {epoch}: training went astray; try a lower optimizer.lr")
         scheduler: Any = self.lr_schedulers()
         if isinstance(scheduler, ReduceLROnPlateau):
             if (value := self.trainer.callback_metrics.get(self.task.monitor)) is not None:

@@ -51,15 +51,17 @@ class EpochLog(L.Callback):
 
     def _line(self, epochs: int) -> str:
         row = self.rows[-1]
-        recent = [row["seconds"] for row in self.rows[-10:]]
-        left = timedelta(seconds=round((epochs - row["epoch"]) * sum(recent) / len(recent)))
-        parts = [f"epoch {row['epoch']:3}/{epochs}"]
+        parts = [f"epoch {row['epoch']:3}" + f"/{epochs}" * (epochs > 0)]
         for stage in "train", "val":
             values = {name: row[f"{stage}_{name}"] for name in ("loss", self.metric) if f"{stage}_{name}" in row}
             if values:
                 told = (f"{name.replace('_', ' ')} {shown(name, value)}" for name, value in values.items())
                 parts.append(f"{stage} {'  '.join(told)}")
-        return "   ".join([*parts, f"{left} left"])
+        if epochs > 0:  # -1: without end
+            recent = [row["seconds"] for row in self.rows[-10:]]
+            left = timedelta(seconds=round((epochs - row["epoch"]) * sum(recent) / len(recent)))
+            parts.append(f"{left} left")
+        return "   ".join(parts)
 
     def state_dict(self) -> dict[str, Any]:
         """Gives the rows to the checkpoint."""

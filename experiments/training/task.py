@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MultilabelAUROC, MultilabelAveragePrecision
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 from torchmetrics.utilities import dim_zero_cat
@@ -40,6 +40,9 @@ class Task(Protocol):
 
     def probabilities(self, logits: Tensor, /) -> Tensor:
         """Gives the probability of each class, (B, num_classes)."""
+
+    def logits(self, probabilities: Tensor, /) -> Tensor:
+        """Gives logits that have these `probabilities`; only sets whose recordings are tested as wholes need it."""
 
     def by_class(self, logits: Tensor, target: Tensor, /) -> dict[str, Any]:
         """Gives what is told class by class, ready for JSON: ``confusion`` or ``class_average_precision``."""
@@ -76,7 +79,7 @@ class MultiClass:
         num_classes: Number of classes.
         label_smoothing: Share of a label that is spread over all classes.
         class_weights: Weight of each class in the loss; None: all alike.
-        monitor: ``"val_accuracy"`` or ``"val_loss"``.
+        monitor: ``"val_accuracy"``, ``"val_balanced_accuracy"`` or ``"val_loss"``.
         mode: ``"max"``, or ``"min"`` for the loss.
 
     Raises:
@@ -115,12 +118,20 @@ class MultiClass:
         return F.cross_entropy(logits, target, weights, label_smoothing=self.label_smoothing)
 
     def metrics(self, prefix: str = "") -> MetricCollection:
-        """Gives the ``accuracy``."""
-        return MetricCollection({"accuracy": _Accuracy(self.num_classes, average="micro")}, prefix=prefix)
+        """Gives the ``accuracy``, and the ``balanced_accuracy``: the mean over classes, each counted alike."""
+        metrics: dict[str, Metric | MetricCollection] = {
+            "accuracy": _Accuracy(self.num_classes, average="micro"),
+            "balanced_accuracy": _Accuracy(self.num_classes, average="macro"),
+        }
+        return MetricCollection(metrics, prefix=prefix)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Gives the softmax."""
         return logits.softmax(1)
+
+    def logits(self, probabilities: Tensor) -> Tensor:
+        """Gives the logarithms."""
+        return probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
 
     def by_class(self, logits: Tensor, target: Tensor) -> dict[str, Any]:
         """Gives the ``confusion``: counts; rows are the truth, columns the prediction."""
@@ -181,6 +192,10 @@ class MultiLabel:
     def probabilities(self, logits: Tensor) -> Tensor:
         """Gives the sigmoid of each logit."""
         return logits.sigmoid()
+
+    def logits(self, probabilities: Tensor) -> Tensor:
+        """Gives the inverse of the sigmoid."""
+        return probabilities.logit(eps=torch.finfo(probabilities.dtype).eps)
 
     def by_class(self, logits: Tensor, target: Tensor) -> dict[str, Any]:
         """Gives the ``class_average_precision``; None where a label is on none or on all of the examples."""

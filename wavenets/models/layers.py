@@ -12,8 +12,10 @@ from wavenets.grid import Grid
 from wavenets.levels import Levels
 from wavenets.nn import (
     GatedReadout,
-    GroupConv,
-    LiftingConv,
+    GroupConv1d,
+    GroupConv2d,
+    LiftingConv1d,
+    LiftingConv2d,
     PerScale,
     ScaleBatchNorm,
     ScaleMaxPool1d,
@@ -138,13 +140,14 @@ def wavelet_layers(ndim: int, published: Published, **options: Any) -> Layers:
     def lift(i: int, o: int, kernel_size: int, stride: int = 1, max_pool: int = 1, bias: bool = False) -> nn.Module:
         if kernel_size % 2 == 0:  # only in the shared form, which keeps the plain net's kernels as they are
             return nn.Sequential(Views(num_scales, grid), PerScale(plain_conv(ndim, i, o, kernel_size, stride, bias)))
-        return LiftingConv(i, o, kernel_size, num_scales, stride, bias, grid, max_pool)
+        return (LiftingConv1d, LiftingConv2d)[ndim - 1](i, o, kernel_size, num_scales, stride, bias, grid, max_pool)
 
     def conv(i: int, o: int, kernel_size: int, scale_extent: int = 1, stride: int = 1, bias: bool = False) -> nn.Module:
         if kernel_size % 2 == 0 and shared and scale_extent == 1:
             return PerScale(plain_conv(ndim, i, o, kernel_size, stride, bias))
         # Where a published kernel is even, the wavelet form has the odd one below.
-        return GroupConv(i, o, kernel_size - 1 + kernel_size % 2, scale_extent, stride, bias=bias, grid=grid)
+        size = kernel_size - 1 + kernel_size % 2
+        return (GroupConv1d, GroupConv2d)[ndim - 1](i, o, size, scale_extent, stride, bias=bias, grid=grid)
 
     def finish(classifier: nn.Module, channels: int, num_classes: int) -> tuple[nn.Module, nn.Module]:
         if readout == "gated":

@@ -96,10 +96,16 @@ class Network(nn.Module):
 
     @functools.cached_property
     def min_size(self) -> int:
-        """The least size of input that the network takes, found by running its shapes without data."""
+        """The least size of input that the network takes, found by running its shapes without data.
+
+        Raises:
+            ValueError: If it takes none of up to 2^24 samples.
+        """
         large = 1
         while not self._fits([large] * self.ndim):
             large *= 2
+            if large > 2**24:
+                raise ValueError(f"{type(self).__name__} takes no input, of whatever size")
         return bisect.bisect_left(range(large), True, key=lambda size: self._fits([size] * self.ndim))
 
     @torch.no_grad()

@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wavenets.functional import same_conv
 from wavenets.grid import Grid
-from wavenets.kernels import Kernel, Samples
+from wavenets.kernels import BSpline, Kernel, Samples
+from wavenets.levels import Levels
 
 PADDING_MODES = "zeros", "reflect", "replicate", "circular"
 
@@ -64,6 +66,23 @@ class KernelLayer(nn.Module):
             return self.weight
         samples = torch.einsum("...n,mtn->m...t", self.weight.flatten(-self.grid.ndim), self.matrices)
         return samples.unflatten(-1, self.kernel_size).squeeze(0)
+
+    @property
+    def stretches(self) -> bool:
+        """Whether the grid is undecimated and dilates kernels by parts of samples, which only splines can."""
+        return not self.grid.decimated and self.grid.base != 2
+
+    def stretched(self, levels: Sequence[Tensor]) -> Levels:
+        """Convolves level i with its kernel stretched by s = base^i: Σ_t ψ(t / s) / s for the sum over its samples."""
+        if not isinstance(self.kernel, BSpline) or self.stride > 1:
+            raise ValueError(f"{self.grid} needs a BSpline kernel and no stride")
+        output = []
+        for i, level in enumerate(levels):
+            scale = float(self.grid.base) ** i
+            matrix = self.kernel.matrix(self.kernel_size, dilation=scale).to(self.weight) / scale
+            weight = self.weight.flatten(1, -2) @ matrix.T
+            output.append(same_conv(level, weight, self.bias, padding_mode=self.padding_mode))
+        return Levels(*output)
 
     def _matrices(self) -> Tensor | None:
         """The exact ones, in float64."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from wavenets import functional
 from wavenets.grid import Grid
-from wavenets.kernels import BSpline, Kernel
+from wavenets.kernels import Kernel
 from wavenets.levels import Levels
 from wavenets.nn._kernel import KernelLayer, positive
 
@@ -49,21 +49,10 @@ class LiftingConv(KernelLayer):
         return samples[0] if samples.ndim > self.weight.ndim else samples
 
     def forward(self, input: Tensor) -> Levels:
-        if not self.grid.decimated and self.grid.base != 2:
-            return self._undecimated(input)
+        if self.stretches:
+            return self.stretched(self.grid.views(input, self.num_scales))
         options: dict[str, Any] = {"stride": self.stride, "max_pool": self.max_pool, "padding_mode": self.padding_mode}
         return functional.lift(input, self.samples(), self.bias, num_scales=self.num_scales, grid=self.grid, **options)
-
-    def _undecimated(self, input: Tensor) -> Levels:
-        """Level i by the kernel stretched by base^i: Σ_t ψ(t / base^i) / base^i stands for the sum over its samples."""
-        if not isinstance(self.kernel, BSpline) or self.max_pool > 1 or self.stride > 1:
-            raise ValueError(f"{self.grid} needs a BSpline kernel, no stride and no max_pool")
-        levels = []
-        for i, view in enumerate(self.grid.views(input, self.num_scales)):
-            stretch = float(self.grid.base) ** i
-            matrix = self.kernel.matrix(self.kernel_size, dilation=stretch).to(self.weight) / stretch
-            levels.append(functional.same_conv(view, self.weight @ matrix.T, self.bias, padding_mode=self.padding_mode))
-        return Levels(*levels)
 
     def extra_repr(self) -> str:
         return self._repr(f"num_scales={self.num_scales}", max_pool=self.max_pool)
@@ -103,6 +92,10 @@ class GroupConv(KernelLayer):
         self.groups = groups
 
     def forward(self, input: Sequence[Tensor]) -> Levels:
+        if self.stretches:
+            if self.scale_extent > 1 or self.groups > 1:
+                raise ValueError(f"levels of {self.grid} cannot be brought together: use scale_extent=1, groups=1")
+            return self.stretched(input)
         options: dict[str, Any] = {"stride": self.stride, "groups": self.groups, "padding_mode": self.padding_mode}
         return functional.group_conv(input, self.samples(), self.bias, grid=self.grid, **options)
 

@@ -1,0 +1,169 @@
+"""What is timed: ours, its undecimated form, its plain twin, and what else there is, by dimension and case."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from experiments.training.memory import checkpoint_activations
+from wavenets import Grid
+from wavenets.models import MNet, ResNet, WaveletMNet, WaveletResNet
+from wavenets.nn import GroupConv1d, GroupConv2d, LiftingConv1d, LiftingConv2d
+
+REFERENCE = "ours"
+NUM_SCALES = 4  # of the layers for images
+
+
+def strided_lifting() -> nn.Module:
+    """W-M11 that lifts with stride 4 in place of the first max-pooling, as M11 convolves."""
+    net = WaveletMNet(11)
+    lift = next(net.stem.children())
+    assert isinstance(lift, LiftingConv1d)
+    lift.stride, lift.max_pool = 4, 1
+    return net
+
+
+def undecimated(net: nn.Module) -> nn.Module:
+    """The same network with all levels at full rate."""
+    for module in net.modules():
+        if isinstance(module, (LiftingConv1d, LiftingConv2d, GroupConv1d, GroupConv2d)):
+            module.grid = Grid(module.ndim, decimated=False)
+    return net
+
+
+def channels_last(module: nn.Module) -> nn.Module:
+    """The module with its weights, and so its features, channels last in memory."""
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def plain_conv(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
+    """A convolution that keeps the size, channels last as ours is."""
+    return channels_last(nn.Conv2d(in_channels, out_channels, kernel_size, padding="same"))
+
+
+class Bank(nn.Module):
+    """A convolution on all scales and orientations at full resolution, by dilated kernels: what a filter bank costs."""
+
+    def __init__(self, channels: int, rotations: int, num_scales: int) -> None:
+        super().__init__()
+        width = channels * rotations
+        convs = (nn.Conv2d(width, width, 3, padding=2**i, dilation=2**i) for i in range(num_scales))
+        self.convs = channels_last(nn.ModuleList(convs))
+
+    def forward(self, input: Tensor) -> list[Tensor]:
+        return [conv(input) for conv in self.convs]  # type: ignore[attr-defined]
+
+
+class Escnn(nn.Module):
+    """escnn's group convolution over quarter turns or finer ones, of as many channels as ours."""
+
+    def __init__(self, channels: int, rotations: int) -> None:
+        super().__init__()
+        from escnn import gspaces
+        from escnn import nn as enn
+
+        space = gspaces.rot2dOnR2(rotations)
+        self.field = enn.FieldType(space, channels * [space.regular_repr])
+        self.conv = enn.R2Conv(self.field, self.field, 3, padding=1)
+        self.wrap = enn.GeometricTensor
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self.conv(self.wrap(input, self.field)).tensor
+
+
+class Case(NamedTuple):
+    """Variants of one module, and the input they take: a signal, or features with a level for each scale and turn."""
+
+    variants: dict[str, Callable[[], nn.Module]]
+    in_channels: int
+    shrink: int = 1  # of the signal: where in a network the module stands
+    levels: bool = False
+    num_scales: int = NUM_SCALES
+    rotations: int = 1
+
+
+def turned(rotations: int) -> dict[str, Case]:
+    """A layer and ResNet-18 with turns beside plain ones of as many multiply-adds."""
+    channels, width = 32, round(64 / rotations**0.5)
+    grid, both = Grid(2, rotations=rotations), f"{rotations} orientations"
+    escnn = {"escnn": lambda: Escnn(channels, rotations)} if find_spec("escnn") else {}
+
+    def net() -> nn.Module:
+        return WaveletResNet(form="shared", num_scales=1, rotations=rotations)
+
+    def layer() -> nn.Module:
+        return GroupConv2d(channels, channels, 3, grid=grid)
+
+    def plain() -> nn.Module:
+        return plain_conv(channels * rotations, channels * rotations, 3)
+
+    return {
+        f"group convolution, {both}, 32 to 32, 3 × 3": Case(
+            {REFERENCE: layer, "plain": plain, **escnn}, channels, 4, True, 1, rotations
+        ),
+        f"group convolution, {both} × 4 scales, 32 to 32, 3 × 3": Case(
+            {REFERENCE: layer, "bank": lambda: Bank(channels, rotations, NUM_SCALES)}, channels, 4, True, 4, rotations
+        ),
+        f"ResNet-18, {both}": Case(
+            {REFERENCE: net, "plain": lambda: channels_last(ResNet(width=width * rotations))}, in_channels=3
+        ),
+    }
+
+
+CASES: dict[int, dict[str, Case]] = {
+    1: {
+        "W-M11": Case(
+            {
+                REFERENCE: lambda: WaveletMNet(11),
+                "lifting with stride 4": strided_lifting,
+                "activations checkpointed": lambda: checkpoint_activations(WaveletMNet(11)),
+                "undecimated": lambda: undecimated(WaveletMNet(11)),
+                "plain": lambda: MNet(11),
+            },
+            in_channels=1,
+        ),
+        "W-M5, shared form": Case(
+            {
+                REFERENCE: lambda: WaveletMNet(5, form="shared"),
+                "published form": lambda: WaveletMNet(5),
+                "plain": lambda: MNet(5),
+            },
+            in_channels=1,
+        ),
+    },
+    2: {
+        "lifting, 3 to 64 channels, 7 × 7": Case(
+            {
+                REFERENCE: lambda: LiftingConv2d(3, 64, 7, NUM_SCALES),
+                "undecimated": lambda: undecimated(LiftingConv2d(3, 64, 7, NUM_SCALES)),
+                "plain": lambda: plain_conv(3, 64, 7),
+            },
+            in_channels=3,
+            shrink=2,
+        ),
+        "group convolution, 64 to 64, 3 × 3": Case(
+            {
+                REFERENCE: lambda: GroupConv2d(64, 64, 3),
+                "spanning two scales": lambda: GroupConv2d(64, 64, 3, scale_extent=2),
+                "undecimated": lambda: undecimated(GroupConv2d(64, 64, 3)),
+                "plain": lambda: plain_conv(64, 64, 3),
+            },
+            in_channels=64,
+            shrink=4,
+            levels=True,
+        ),
+        "ResNet-18": Case(
+            {
+                REFERENCE: lambda: WaveletResNet(num_scales=NUM_SCALES),
+                "undecimated": lambda: undecimated(WaveletResNet(num_scales=NUM_SCALES)),
+                "plain": lambda: ResNet(),
+                "plain, channels last": lambda: channels_last(ResNet()),
+            },
+            in_channels=3,
+        ),
+        **turned(4),
+        **turned(8),
+    },
+}

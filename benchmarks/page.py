@@ -1,0 +1,72 @@
+"""Writes docs/benchmarks.md from the JSON files of the benchmarks: what `make bench` does at its end."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.forward import MODES
+
+FOLDER = Path("docs/benchmarks")
+PAGE = Path("docs/benchmarks.md")
+HEAD = """# Benchmarks
+
+Written by `make bench`, from the files in [benchmarks/](benchmarks). All variants of a case are timed in turn, round
+after round: what counts are the ratios, each the median over the rounds. Memory is the rise of the peak in a
+process of its own. With turns the plain twin is a layer or net of as many multiply-adds, R times as wide.
+"""
+LIMITS = """## Where the time goes
+
+Time of a layer, alone, as a multiple of the least time that its multiply-adds or its memory traffic allow on this
+machine, in a training step.
+"""
+
+
+def table(columns: list[str], rows: list[list[str]]) -> str:
+    """A table of Markdown, the first column left-aligned and the others right-aligned."""
+    lines = [columns, ["---", *["--:"] * (len(columns) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def forward(results: dict[str, Any]) -> str:
+    """A section of ``benchmarks.forward``: a table for each case."""
+    rows = results["rows"]
+    parts = [f"## {results['title']}\n"]
+    for case in dict.fromkeys(row["case"] for row in rows):
+        cells: dict[str, list[str]] = {}
+        for row in (row for row in rows if row["case"] == case):
+            time, memory = f"{row['seconds'] * 1e3:,.0f} ms", f"{row['bytes'] / 2**20:,.0f} MiB"
+            cells.setdefault(row["variant"], [row["variant"]]).extend(
+                [time, f"{row['time_ratio']:.2f}", memory, f"{row['memory_ratio']:.2f}"]
+            )
+        columns = [case, *(name for mode in MODES for name in (mode, "× ours", "memory", "× ours"))]
+        parts.append(table(columns, list(cells.values())))
+    return "\n".join(parts)
+
+
+def limits(results: dict[str, Any]) -> str:
+    """A section of ``benchmarks.limits``: a row for each network, a column for each kind of layer."""
+    networks = {name: rows for name, rows in results.items() if isinstance(rows, list)}
+    kinds = list(dict.fromkeys(row["kind"] for rows in networks.values() for row in rows))
+    lines = []
+    for name, rows in networks.items():
+        groups = [[row for row in rows if row["kind"] == kind] for kind in kinds] + [rows]
+        sums = [(sum(r["training"] for r in group), sum(r["training_limit"] for r in group)) for group in groups]
+        lines.append([name, *(f"{time / limit:.1f}" if limit else "" for time, limit in sums)])
+    return table(["", *kinds, "all"], lines)
+
+
+def main() -> None:
+    """Runs the command."""
+    parts = [HEAD]
+    for file in sorted(FOLDER.glob("forward_*.json")):
+        parts.append(forward(json.loads(file.read_text())))
+    if files := sorted(FOLDER.glob("limits_*.json")):
+        parts += [LIMITS, *(limits(json.loads(file.read_text())) for file in files)]
+    if (FOLDER / "scaling.png").exists():
+        parts.append("## Cost against scales and length\n\n![Time against scales and length](benchmarks/scaling.png)\n")
+    PAGE.write_text("\n".join(parts))
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()

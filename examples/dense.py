@@ -1,0 +1,49 @@
+"""A U-Net whose map turns with the image, to the last bit and at any size: segmentation, density, depth.
+
+Features stay on the group up to the end, where ``RotationPool`` turns them upright and takes the maximum over turns.
+
+    python examples/dense.py
+"""
+
+import torch
+from torch import Tensor, nn
+
+from wavenets import Grid, Levels
+from wavenets.nn import GroupConv2d, LiftingConv2d, PerScale, RotationPool, ScaleBatchNorm, ScaleMaxPool2d
+
+
+class UNet(nn.Module):
+    """Three resolutions, with shortcuts between the two ways; (B, in_channels, H, W) -> (B, out_channels, H, W)."""
+
+    def __init__(self, in_channels: int, out_channels: int, width: int = 8, rotations: int = 4) -> None:
+        super().__init__()
+        self.grid = Grid(2, rotations=rotations)
+        self.lift = LiftingConv2d(in_channels, width, 3, num_scales=1, grid=self.grid)
+        self.down = nn.ModuleList(self.block(width * 2**i, width * 2 ** (i + 1)) for i in range(2))
+        self.up = nn.ModuleList(self.block(3 * width * 2**i, width * 2**i) for i in (1, 0))
+        self.pool = ScaleMaxPool2d(2)
+        self.map = nn.Sequential(GroupConv2d(width, out_channels, 1, grid=self.grid), RotationPool("max", self.grid))
+
+    def block(self, in_channels: int, out_channels: int) -> nn.Module:
+        """A convolution over all turns, batch norm, ReLU."""
+        conv = GroupConv2d(in_channels, out_channels, 3, bias=False, grid=self.grid)
+        return nn.Sequential(conv, ScaleBatchNorm(out_channels), PerScale(nn.ReLU()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.lift(x)
+        shortcuts = []
+        for down in self.down:
+            shortcuts.append(features)
+            features = down(self.pool(features))
+        for up in self.up:
+            pairs = zip(features, shortcuts.pop(), strict=True)
+            features = up(Levels(*(torch.cat([self.grid.upscale(a, b.shape[2:]), b], 1) for a, b in pairs)))
+        return self.map(features)[0]
+
+
+if __name__ == "__main__":
+    net, image = UNet(3, 2).eval(), torch.randn(1, 3, 97, 130)
+    with torch.no_grad():
+        for turns in (1, 2, 3):
+            turned = net(image.rot90(turns, (2, 3))).rot90(-turns, (2, 3))
+            print(f"turned by {90 * turns:3}°: largest difference {(turned - net(image)).abs().max():.1f}")

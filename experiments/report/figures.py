@@ -1,0 +1,136 @@
+"""The pictures of a study."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from experiments.report.grid import Cell, Mean, Study, average
+from experiments.report.plots import DPI, GREY, factor_axis, label_axes, metric_axis
+
+# Okabe and Ito's colours, distinct to colour-blind eyes.
+COLOURS = "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
+MARKERS = "osD^vPX"
+
+
+def draw(study: Study, folder: Path) -> dict[str, Path]:
+    """Draws all pictures for which a study has the runs.
+
+    Args:
+        study: The study.
+        folder: Where they go, as NAME_PICTURE.png.
+
+    Returns:
+        What each shows, and its file.
+    """
+    files = {}
+    for picture, (title, wanted, paint) in PICTURES.items():
+        if not wanted(study):
+            continue
+        figure = Figure(figsize=(7, 4.2), layout="constrained")
+        paint(study, ax := figure.subplots())
+        title = title.format(metric=study.metric.replace("_", " "), quantity=study.quantity)
+        ax.set_title(title[0].upper() + title[1:], fontsize=11)
+        files[title] = folder / f"{study.name}_{picture}.png"
+        figure.savefig(files[title], dpi=DPI)
+    return files
+
+
+def share(study: Study, ax: Axes) -> None:
+    """Draws the metric against the share of the training examples, with a band of one standard deviation."""
+    label_axes(ax, "", "share of the training examples", f"test {study.metric.replace('_', ' ')}")
+    for number, arm in enumerate(study.arms):
+        points = [
+            (fraction, average(cells, (cell.test for cell in cells)))
+            for fraction in study.fractions
+            if (cells := study.of(arm, fraction))
+        ]
+        _line(ax, number, arm, [x for x, _ in points], [y for _, y in points])
+    ax.set_xscale("log")
+    ax.set_xticks(study.fractions, [f"{fraction:.0%}" for fraction in study.fractions])
+    ax.xaxis.set_minor_locator(NullLocator())
+    _finish(ax, study)
+
+
+def factors(study: Study, ax: Axes) -> None:
+    """Draws the metric against the factor by which the test examples are rescaled, with a band."""
+    label_axes(ax, "", study.quantity, f"test {study.metric.replace('_', ' ')}")
+    _against_factors(study, ax, lambda cell, factor: cell.rescaled[factor])
+    if study.chance is not None:
+        ax.axhline(study.chance, color=GREY, linestyle=":", label="chance")
+    _finish(ax, study)
+
+
+def moved(study: Study, ax: Axes) -> None:
+    """Draws how far the logits move when the test examples are rescaled."""
+    label_axes(ax, "", study.quantity, "distance between the logits, relative")
+    _against_factors(study, ax, lambda cell, factor: cell.moved[factor])
+    ax.set_ylim(bottom=0)
+    ax.legend()
+
+
+def bars(study: Study, ax: Axes) -> None:
+    """Draws the mean over all factors, and the worst of them as a mark: the arms of a network side by side."""
+    networks = list(dict.fromkeys(arm.split(", ")[0] for arm in study.arms))
+    places = []
+    for number, arm in enumerate(study.arms):
+        network, _, variant = arm.partition(", ")
+        among = [other for other in study.arms if other.split(", ")[0] == network]
+        width = 0.8 / len(among)
+        place = networks.index(network) - 0.4 + width * (among.index(arm) + 0.5)
+        if not (cells := study.of(arm, study.fractions[-1])):
+            continue
+        means = [average(cells, (cell.rescaled[factor] for cell in cells)) for factor in study.factors]
+        if not means:
+            means = [average(cells, (cell.test for cell in cells))]
+        value, worst = sum(m.value for m in means) / len(means), min(m.value for m in means)
+        colour = COLOURS[networks.index(network) % len(COLOURS)]
+        ax.bar(place, value, 0.9 * width, color=colour, alpha=0.55 if variant else 1.0)
+        ax.plot([place - 0.4 * width, place + 0.4 * width], [worst, worst], color="black", linewidth=1.5)
+        ax.annotate(f"{value:.1%}", (place, value), (0, 2), textcoords="offset points", ha="center", fontsize=8)
+        places.append((place, variant or "as it is", number))
+    labels = [f"{variant}" for _, variant, _ in places]
+    ax.set_xticks([place for place, _, _ in places], labels, fontsize=8)
+    for number, network in enumerate(networks):
+        ax.annotate(
+            network, (number, 0), (0, -28), textcoords="offset points", ha="center", va="top", annotation_clip=False
+        )
+    label_axes(ax, "", "", f"test {study.metric.replace('_', ' ')}")
+    ax.grid(False, axis="x")
+    metric_axis(ax, study.metric)
+
+
+def _against_factors(study: Study, ax: Axes, value: Callable[[Cell, str], float]) -> None:
+    numbers = [float(factor) for factor in study.factors]
+    for number, arm in enumerate(study.arms):
+        if cells := study.of(arm, study.fractions[-1]):
+            means = [average(cells, [value(cell, factor) for cell in cells]) for factor in study.factors]
+            _line(ax, number, arm, numbers, means)
+    factor_axis(ax, numbers, study.quantity)
+
+
+def _line(ax: Axes, number: int, label: str, x: Sequence[float], means: Sequence[Mean]) -> None:
+    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+    ax.plot(x, [m.value for m in means], color=colour, marker=marker, label=label)
+    low, high = [m.value - m.spread for m in means], [m.value + m.spread for m in means]
+    ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _finish(ax: Axes, study: Study) -> None:
+    metric_axis(ax, study.metric)
+    ax.legend(loc="lower right")
+
+
+# name: what it shows, whether a study has it, how it is drawn
+PICTURES: dict[str, tuple[str, Callable[[Study], bool], Callable[[Study, Axes], None]]] = {
+    "share": ("{metric} against the share of training examples", lambda study: len(study.fractions) > 1, share),
+    "factors": ("{metric} against {quantity}", lambda study: bool(study.factors), factors),
+    "bars": (
+        "mean {metric} over all tests of {quantity}; the line is the worst",
+        lambda study: any(", " in arm for arm in study.arms),
+        bars,
+    ),
+    "moved": ("how far the logits move against {quantity}", lambda study: bool(study.factors), moved),
+}

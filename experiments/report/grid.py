@@ -1,0 +1,198 @@
+"""What the runs of a study came to, in one JSON file: all that its tables and pictures are drawn from."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from experiments.data.source import Fold
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the things that a study compares.
+
+    Attributes:
+        overrides: What was trained, in the words of ``experiments.train``.
+        parameters: Number of learned numbers.
+        chosen: The values that were best on validation, by key.
+        tried: The monitored validation metric of every value tried, by ``key=value``.
+    """
+
+    overrides: list[str]
+    parameters: int = 0
+    chosen: dict[str, Any] = field(default_factory=dict)
+    tried: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study. The metrics are those of `run.Results`; the values of the monitored one."""
+
+    arm: str
+    fraction: float
+    seed: int
+    fold: Fold | None
+    epochs: int
+    seconds: float
+    val: float
+    test: float
+    rescaled: dict[str, float]
+    moved: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over runs and its standard deviation over seeds, or over folds if there is one seed; None: one run."""
+
+    value: float
+    deviation: float | None = None
+
+    @property
+    def spread(self) -> float:
+        """The deviation; 0 if there is none."""
+        return self.deviation or 0.0
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study came to.
+
+    Attributes:
+        name: Its name.
+        title: In a few words.
+        about: In a few sentences.
+        metric: The metric of all numbers, such as ``"accuracy"``.
+        quantity: What the factors of the rescaled tests change, such as ``"playback speed"``.
+        test_clips: Number of test examples of a fold.
+        chance: What guessing would come to; None: unknown.
+        missing: Number of runs that are not finished.
+        arms: What it compares.
+        cells: Its runs.
+    """
+
+    name: str
+    title: str
+    about: str
+    metric: str
+    quantity: str
+    test_clips: int
+    chance: float | None
+    missing: int
+    arms: dict[str, Arm]
+    cells: list[Cell]
+
+    @property
+    def fractions(self) -> list[float]:
+        """The shares of the training examples, in order."""
+        return sorted({cell.fraction for cell in self.cells})
+
+    @property
+    def factors(self) -> list[str]:
+        """The factors at which all runs were tested, in order."""
+        shared = set.intersection(*(set(cell.rescaled) for cell in self.cells)) if self.cells else set()
+        return sorted(shared, key=float)
+
+    def of(self, arm: str, fraction: float) -> list[Cell]:
+        """Gives the runs of an arm on a share of the examples."""
+        return [cell for cell in self.cells if (cell.arm, cell.fraction) == (arm, fraction)]
+
+    def save(self, file: Path) -> None:
+        """Writes a JSON file with a line for each run, whole or not at all."""
+        values = asdict(self)
+        cells = ",\n  ".join(json.dumps(cell, ensure_ascii=False) for cell in values.pop("cells"))
+        head = json.dumps(values, indent=1, ensure_ascii=False).removesuffix("\n}")
+        unfinished = file.with_suffix(".partial")
+        unfinished.write_text(f'{head},\n "cells": [\n  {cells}\n ]\n}}\n')
+        unfinished.replace(file)
+
+    @classmethod
+    def load(cls, file: Path) -> "Study":
+        """Reads a study.json.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        try:
+            values: dict[str, Any] = json.loads(file.read_text())
+            arms = {name: Arm(**arm) for name, arm in values.pop("arms").items()}
+            return cls(**values | {"arms": arms, "cells": [Cell(**cell) for cell in values.pop("cells")]})
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{file} is not what experiments.study writes ({error})") from error
+
+
+def average(cells: Iterable[Cell], values: Iterable[float]) -> Mean:
+    """Averages a value of runs: over the folds for every seed, and then over the seeds.
+
+    Args:
+        cells: The runs, at least one.
+        values: The value of each.
+    """
+    pairs = list(zip(cells, values, strict=True))
+    units = [cell.seed for cell, _ in pairs]
+    if len(set(units)) == 1:
+        units = [cell.fold for cell, _ in pairs]  # type: ignore[misc]
+    means = [mean(value for one, (_, value) in zip(units, pairs, strict=True) if one == unit) for unit in set(units)]
+    return Mean(mean(means), stdev(means) if len(means) > 1 else None)
+
+
+def percent(value: Mean, bold: bool = False) -> str:
+    """Gives a mean as people write it.
+
+    Example:
+        >>> percent(Mean(0.9, 0.012))
+        '90.0 ± 1.2'
+    """
+    number = f"{100 * value.value:.1f}"
+    spread = "" if value.deviation is None else f" ± {100 * value.deviation:.1f}"
+    return f"**{number}**{spread}" if bold else f"{number}{spread}"
+
+
+def table(study: Study) -> tuple[list[str], list[list[str]]]:
+    """Gives the table of a study: its columns, and a row for each arm and share of the training examples.
+
+    ``flatness`` is the largest less the smallest value over the factors, of the means.
+    """
+    shares, chosen = len(study.fractions) > 1, any(arm.chosen for arm in study.arms.values())
+    columns = [
+        *["", "parameters"],
+        *(["chosen on validation"] if chosen else []),
+        *(["training share"] if shares else []),
+        *["runs", f"test {study.metric.replace('_', ' ')}"],
+        *(shown(factor, study.quantity) for factor in study.factors),
+        *(["flatness"] if study.factors else []),
+    ]
+    rows = []
+    for name, arm in study.arms.items():
+        for fraction in study.fractions:
+            if not (cells := study.of(name, fraction)):
+                continue
+            means = [average(cells, (cell.rescaled[factor] for cell in cells)) for factor in study.factors]
+            flatness = [f"{100 * (max(m.value for m in means) - min(m.value for m in means)):.1f}"] if means else []
+            rows.append(
+                [
+                    *[name, f"{arm.parameters:,}"],
+                    *([_told(arm.chosen)] if chosen else []),
+                    *([f"{fraction:.0%}"] if shares else []),
+                    *[str(len(cells)), percent(average(cells, (cell.test for cell in cells)))],
+                    *map(percent, means),
+                    *flatness,
+                ]
+            )
+    return columns, rows
+
+
+def shown(factor: str, quantity: str) -> str:
+    """Gives a factor as people write it.
+
+    Example:
+        >>> shown("0.5", "playback speed"), shown("45", "angle")
+        ('×0.5', '45°')
+    """
+    return f"{factor}°" if quantity == "angle" else f"×{factor}"
+
+
+def _told(chosen: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key.removeprefix('optimizer.')} {value:g}" for key, value in chosen.items())

@@ -1,0 +1,76 @@
+"""Writes docs/results.md: `python -m experiments.report.page`, or ``make results``.
+
+The JSON files of finished studies are taken from runs/studies into docs/results; the page, its tables and its pictures
+are made of nothing but these.
+"""
+
+import argparse
+from pathlib import Path
+
+from experiments.errors import one_line_errors
+from experiments.report.figures import draw
+from experiments.report.grid import Study, table
+
+HEAD = """# Results
+
+Written by `make results` from the JSON files in [results/](results), which `python -m experiments.study study=NAME`
+makes of its runs; `conf/study/NAME.yaml` says what they are. Values are in percent, mean ± standard deviation over
+seeds (over folds, if there is one seed). What is chosen, is chosen on validation examples.
+"""
+
+
+def write(runs: Path, docs: Path) -> Path:
+    """Writes the page, after it has taken in what is new.
+
+    Args:
+        runs: Folder of the studies.
+        docs: Folder of results.md and results/.
+
+    Returns:
+        The page.
+
+    Raises:
+        FileNotFoundError: There is no study in either.
+    """
+    folder = docs / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in sorted(runs.glob("*/study.json")):
+        study = Study.load(file)
+        study.save(folder / f"{study.name}.json")
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        raise FileNotFoundError(f"no study.json below {runs}, nor a study in {folder}; run experiments.study first")
+    page = docs / "results.md"
+    page.write_text("\n".join([HEAD, *(section(Study.load(file), folder) for file in files)]))
+    return page
+
+
+def section(study: Study, folder: Path) -> str:
+    """Gives the Markdown of a study, and draws its pictures."""
+    columns, rows = table(study)
+    lines = [f"## {study.title}", "", study.about, ""]
+    epochs = sorted({cell.epochs for cell in study.cells})
+    ran = f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else f"{epochs[0]}"
+    seeds, folds = (len({getattr(cell, key) for cell in study.cells}) for key in ("seed", "fold"))
+    counts = [f"{n} {word}{'s' * (n > 1)}" for n, word in ((seeds, "seed"), (folds, "fold"))]
+    lines += [f"`study={study.name}`: {', '.join(counts)}, {study.test_clips:,} test examples each, {ran} epochs."]
+    lines += [f"{study.missing} runs are missing."] if study.missing else []
+    lines += ["", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    for title, file in draw(study, folder).items():
+        lines += ["", f"![{study.title}: {title}](results/{file.name})"]
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=Path("runs/studies"), help="folder of the studies")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of the page")
+    options = parser.parse_args()
+    with one_line_errors():
+        print(write(options.runs, options.docs))
+
+
+if __name__ == "__main__":
+    main()

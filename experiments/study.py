@@ -1,0 +1,223 @@
+"""Runs a grid of trainings and draws what they come to: `python -m experiments.study --help`."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra import compose
+from omegaconf import DictConfig, OmegaConf
+
+from experiments.errors import one_line_errors
+from experiments.report.figures import draw
+from experiments.report.grid import Arm, Cell, Study, table
+from experiments.report.tables import show
+from experiments.run import Results
+from experiments.training import pool
+from experiments.training.pool import Job
+from experiments.training.task import shown
+
+KEYS = {"title", "about", "arms", "overrides", "choose", "fractions", "seeds", "folds"}  # of conf/study/NAME.yaml
+
+
+class Grid:
+    """The trainings of a study.
+
+    Args:
+        cfg: The composed configuration, see conf/study.yaml.
+
+    Attributes:
+        keys: (arm, fraction, seed, fold) of every training.
+
+    Raises:
+        ValueError: The study lacks a key, or has one that is unknown.
+    """
+
+    def __init__(self, cfg: DictConfig) -> None:
+        study = OmegaConf.to_container(cfg.study, resolve=True)
+        assert isinstance(study, dict)
+        if unknown := sorted(study.keys() - KEYS):
+            raise ValueError(f"study.{unknown[0]} is unknown; a study has {', '.join(sorted(KEYS))}")
+        if missing := sorted(KEYS - study.keys()):
+            raise ValueError(f"study.{missing[0]} is missing; a study has {', '.join(sorted(KEYS))}")
+        if not all(study[key] for key in ("arms", "fractions", "seeds", "folds")):
+            raise ValueError(
+                "study.arms, fractions, seeds and folds need an entry each; a fold of null is the data's own"
+            )
+        self.folder, self.arms = Path(cfg.folder), {str(arm): list(given) for arm, given in study["arms"].items()}
+        self.common, self.values = list(study["overrides"]), study["choose"]
+        self.first = max(study["fractions"]), study["seeds"][0], study["folds"][0]  # where values are chosen
+        self.keys = list(product(self.arms, study["fractions"], study["seeds"], study["folds"]))
+
+    def job(self, key: tuple[str, float, int, Any], chosen: dict[str, Any], test: bool = True) -> Job:
+        """Makes a training.
+
+        Args:
+            key: Arm, fraction, seed and fold.
+            chosen: Further overrides, key by key.
+            test: Whether it is tested.
+        """
+        arm, fraction, seed, fold = key
+        overrides = [
+            *(*self.common, *self.arms[arm]),
+            *(f"{name}={value}" for name, value in chosen.items()),
+            *(f"fraction={fraction}", f"seed={seed}"),
+            *([] if fold is None else [f"data.test_fold={fold}"]),
+        ]
+        epochs, digest = composed(tuple(overrides))
+        # The name of an arm is not in the name of the folder: a new name is no new run.
+        parts = [f"share{fraction:g}", f"seed{seed}", *([] if fold is None else [f"fold{_slug(str(fold))}"]), digest]
+        told = ", ".join([arm, f"{fraction:.0%}", f"seed {seed}", *([] if fold is None else [f"fold {fold}"])])
+        values = "".join(f", {name}={value}" for name, value in chosen.items())
+        return Job(told + values, self.folder / "_".join(parts), tuple(overrides), epochs, test)
+
+    def candidates(self, arm: str) -> list[tuple[dict[str, Any], Job]]:
+        """Gives all combinations of the values that an arm may take, and the training of each; it is not tested."""
+        combinations = [dict(zip(self.values, values, strict=True)) for values in product(*self.values.values())]
+        if len(combinations) == 1:
+            return [(combinations[0], self.job((arm, *self.first), combinations[0]))]
+        return [(values, self.job((arm, *self.first), values, test=False)) for values in combinations]
+
+
+@cache
+def composed(overrides: tuple[str, ...]) -> tuple[int, str]:
+    """Gives the number of epochs of a training, and a digest of its whole configuration: another one is another run."""
+    cfg = compose("train", list(overrides))
+    values = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(values, dict)
+    for key in "folder", "test", "hydra":
+        values.pop(key, None)
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    return cfg.trainer.max_epochs, digest
+
+
+def choose(grid: Grid, arm: str) -> Arm:
+    """Takes the values that were best on the validation examples; of equal ones, those of the least loss.
+
+    Raises:
+        ValueError: None of the trainings went well.
+    """
+    candidates = grid.candidates(arm)
+    if len(candidates) == 1:
+        return Arm([*grid.common, *grid.arms[arm]], chosen=candidates[0][0])
+    cards = [(values, json.loads(job.file.read_text())) for values, job in candidates if job.file.exists()]
+    if not cards:
+        raise ValueError(f"no training of {arm} went well; see the log.txt in the folders of {grid.folder}")
+    sign = -1 if cards[0][1]["config"]["task"]["mode"] == "min" else 1
+    best, _ = max(cards, key=lambda pair: (sign * pair[1]["value"], -pair[1]["validation"]["loss"]))
+    tried = {", ".join(f"{key}={value}" for key, value in values.items()): card["value"] for values, card in cards}
+    return Arm([*grid.common, *grid.arms[arm]], chosen=best, tried=tried)
+
+
+def study(cfg: DictConfig) -> tuple[Study, list[Job]]:
+    """Runs a study, or goes on with it.
+
+    Args:
+        cfg: The composed configuration, see conf/study.yaml.
+
+    Returns:
+        What it came to, which is in study.json as well, and the trainings that failed.
+
+    Raises:
+        ValueError: No training went well.
+    """
+    grid = Grid(cfg)
+    grid.folder.mkdir(parents=True, exist_ok=True)
+    processes = cfg.processes or len(pool.devices()) or os.cpu_count() or 1
+    tries = [job for arm in grid.arms for _, job in grid.candidates(arm) if not job.test]
+    failed = _run(tries, processes)
+    arms = {arm: choose(grid, arm) for arm in grid.arms}
+    jobs = {key: grid.job(key, arms[key[0]].chosen) for key in grid.keys}
+    failed += _run(list(jobs.values()), processes)
+    result = summary(cfg, arms, jobs)
+    result.save(grid.folder / "study.json")
+    return result, failed
+
+
+def summary(cfg: DictConfig, arms: dict[str, Arm], jobs: dict[tuple[str, float, int, Any], Job]) -> Study:
+    """Gathers the results of what is finished.
+
+    Raises:
+        ValueError: Nothing is.
+    """
+    results = {key: Results.load(job.file) for key, job in jobs.items() if job.file.exists()}
+    if not results:
+        raise ValueError(f"no training of {cfg.name} went well; see the log.txt in the folders of {cfg.folder}")
+    first = next(iter(results.values()))
+    metric = first.monitor
+    parameters = {arm: r.parameters for (arm, *_), r in results.items()}
+    return Study(
+        name=cfg.name,
+        title=cfg.study.title,
+        about=cfg.study.about,
+        metric=metric,
+        quantity=first.quantity,
+        test_clips=first.test_clips,
+        chance=1 / len(first.classes) if metric == "accuracy" else None,
+        missing=len(jobs) - len(results),
+        arms={name: Arm(arm.overrides, parameters.get(name, 0), arm.chosen, arm.tried) for name, arm in arms.items()},
+        cells=[_cell(key, result) for key, result in results.items()],
+    )
+
+
+def _run(jobs: Sequence[Job], processes: int) -> list[Job]:
+    done = sum(job.file.exists() for job in jobs)
+    if done:
+        print(f"{done} of {len(jobs)} runs are finished already")
+
+    def tell(job: Job, well: bool) -> None:
+        nonlocal done
+        done += well
+        print(
+            f"{done}/{len(jobs)}  {job.name}: {_outcome(job) if well else f'failed, see {job.folder}/log.txt'}",
+            flush=True,
+        )
+
+    return pool.run(jobs, processes, tell)
+
+
+def _outcome(job: Job) -> str:
+    values = json.loads(job.file.read_text())
+    if not job.test:
+        return f"{values['monitor'].replace('_', ' ')} {shown(values['monitor'], values['value'])}"
+    return f"test {values['monitor'].replace('_', ' ')} {shown(values['monitor'], values['test_' + values['monitor']])}"
+
+
+def _cell(key: tuple[str, float, int, Any], results: Results) -> Cell:
+    metric = results.monitor
+    measured = _rounded(results.rescaled), _rounded(results.moved)
+    values = round(results.val[metric], 5), round(results.test[metric], 5)
+    return Cell(*key, results.epochs, results.seconds, *values, *measured)
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {key: round(value, 5) for key, value in values.items()}
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")
+
+
+@hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="study")
+def main(cfg: DictConfig) -> None:
+    """Runs the command."""
+    with one_line_errors():
+        result, failed = study(cfg)
+        columns, rows = table(result)
+        if len(rows) < len(columns):  # a screen is higher than wide
+            columns, *rows = map(list, zip(columns, *rows, strict=True))
+        show(f"{result.title}, in percent", columns, rows)
+        for title, file in draw(result, Path(cfg.folder)).items():
+            print(f"{file}: {title}")
+        if failed:
+            raise ValueError(f"{len(failed)} runs failed, such as {failed[0].name}; see {failed[0].folder}/log.txt")
+
+
+if __name__ == "__main__":
+    main()
