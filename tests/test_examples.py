@@ -8,8 +8,10 @@ import torch
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+from docs import orientations
 from examples.any_network import main
 from examples.dense import UNet
+from wavenets.kernels import BSpline
 from wavenets.models import ResNet
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "examples").glob("*.ipynb"))
@@ -48,3 +50,12 @@ def test_the_map_of_a_u_net_turns_with_the_image(size: tuple[int, int], rotation
 def test_any_network_on_all_views(capsys: pytest.CaptureFixture[str]) -> None:
     main(ResNet(num_classes=5, width=8), torch.randn(1, 3, 70, 90))
     assert capsys.readouterr().out.count("relative errors [0.0]") == 3
+
+
+def test_between_quarter_turns_more_orientations_are_nearer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"SIZE": 73, "MARGIN": 16, "SEEDS": 1}.items():
+        monkeypatch.setattr(orientations, name, value)
+    smooth = orientations.images()["smooth"][:1]
+    plain, four, eight = (orientations.errors(rotations, BSpline(2, 1.5), smooth) for rotations in (1, 4, 8))
+    assert four[0] == eight[0] == 0 and plain[0] > 0.3
+    assert all(a > 1.2 * b > 3 * c for a, b, c in zip(plain[1:], four[1:], eight[1:], strict=True))
