@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.networks import noise
+from tests.resnet import resnet18
 from wavenets import Grid
 from wavenets.models import (
     DigitCNN,
@@ -53,6 +54,15 @@ def test_a_network_that_knows_of_no_group_is_exact_on_views(size: tuple[int, int
     grid = Grid(2, base="3/2", rotations=4)
     net = nn.Sequential(Views(4, grid), PerScale(with_statistics(ResNet(num_classes=5, in_channels=2, width=8))))
     assert_equivariant(net, noise(2, 2, *size), grid, steps, turns)
+
+
+@pytest.mark.parametrize("steps, turns", [(1, 0), (0, 1), (1, 3)])
+def test_torchvisions_resnet_is_exact_on_views(steps: int, turns: int) -> None:
+    """With ReLUs in place and a forward of its own."""
+    grid = Grid(2, rotations=4)
+    views = nn.Sequential(Views(3, grid), PerScale(resnet18(5, width=16)))
+    assert equivariance_error(views, noise(2, 3, 97, 130), grid, steps, turns) == [0.0] * 4 * (3 - steps)
+    assert nn.Sequential(views, ScaleReadout("mean", grid=grid))(noise(2, 3, 65, 40)).shape == (2, 5)
 
 
 def test_views_of_a_waveform_are_its_scale_space() -> None:

@@ -27,7 +27,7 @@ class Kernel(Protocol):
             size: Taps along each dimension, of the kernel that is not dilated.
             angle: By which the kernel is turned counterclockwise, in degrees (2D).
             dilation: By which it is stretched: it then has 2·⌊dilation·(size // 2)⌋ + 1 taps.
-            disk: If True, taps outside of the inscribed disk are zero, so that no kernel loses its corners when turned.
+            disk: If True, the kernel is confined to the inscribed disk, so that it loses no corners when turned.
         """
 
 
@@ -36,6 +36,8 @@ class Samples:
     """The learned numbers are the samples; at angles between quarter turns they are interpolated bilinearly.
 
     Bekkers & Lafarge et al., MICCAI 2018 (arXiv 1804.03393). At multiples of 90° the matrix is a permutation, exactly.
+    Confined to a disk are the numbers rather than the taps: a cut through turned taps would be another at every angle,
+    and doubles the error between quarter turns.
 
     Example:
         >>> torch.equal(Samples().matrix((3, 3)), torch.eye(9, dtype=torch.float64))
@@ -46,7 +48,8 @@ class Samples:
         return tuple(size)
 
     def matrix(self, size: Sequence[int], angle: float = 0.0, dilation: float = 1.0, disk: bool = False) -> Tensor:
-        return _spline(size, self.count(size), 1, 1.0, angle, dilation, disk)
+        matrix = _spline(size, self.count(size), 1, 1.0, angle, dilation)
+        return matrix * _disk(size) if disk else matrix
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ class BSpline:
         return tuple(2 * math.floor((n // 2) / self.spacing) + 1 for n in size)
 
     def matrix(self, size: Sequence[int], angle: float = 0.0, dilation: float = 1.0, disk: bool = False) -> Tensor:
-        return _spline(size, self.count(size), self.degree, self.spacing, angle, dilation, disk)
+        matrix = _spline(size, self.count(size), self.degree, self.spacing, angle, dilation)
+        return matrix * _disk(size)[:, None] if disk else matrix
 
 
 def b_spline(x: Tensor, degree: int) -> Tensor:
@@ -120,7 +124,6 @@ def _spline(
     spacing: float,
     angle: float,
     dilation: float,
-    disk: bool,
 ) -> Tensor:
     """The samples of a kernel of B-splines, as a matrix (taps, numbers)."""
     taps = _lattice([2 * math.floor(dilation * (n // 2)) + 1 for n in size])
@@ -128,8 +131,7 @@ def _spline(
     if len(size) == 2:
         taps = _turn_back(taps, angle)
     distance = (taps / dilation)[:, None] - centres  # (taps, numbers, dimensions)
-    matrix = b_spline(distance / spacing, degree).prod(-1)
-    return matrix * _disk(size)[:, None] if disk else matrix
+    return b_spline(distance / spacing, degree).prod(-1)
 
 
 def _lattice(size: Sequence[int]) -> Tensor:
@@ -149,5 +151,5 @@ def _turn_back(points: Tensor, angle: float) -> Tensor:
 
 
 def _disk(size: Sequence[int]) -> Tensor:
-    """Which taps of a square kernel lie in the disk that it is inscribed by, as 0.0 and 1.0."""
+    """Which points of a square lie in the disk that it circumscribes, as 0.0 and 1.0."""
     return (_lattice(size).square().sum(-1) <= (size[0] / 2) ** 2).double()
