@@ -131,7 +131,8 @@ def test_card_and_results_are_what_was_written(trained: Path) -> None:
     values = json.loads((trained / "results.json").read_text())
     results = Results.load(trained / "results.json")
     assert results.to_dict() == values
-    assert results.test == {name: values[f"test_{name}"] for name in ("accuracy", "loss")}
+    names = "accuracy", "balanced_accuracy", "loss"
+    assert results.test == {name: values[f"test_{name}"] for name in names}
     assert (results.test_fold, results.test_clips, len(results.folds)) == (1, 3, 10)
     card = load_network(trained / "checkpoints" / "best.ckpt")[1]
     assert Card.from_dict(card.to_dict()) == card
