@@ -26,8 +26,8 @@ def actions(grid: Grid) -> list[tuple[int, int]]:
 
 
 def photograph(height: int, width: int) -> Tensor:
-    """Two channels of a photograph that comes with scikit-learn."""
-    image = torch.from_numpy(load_sample_images().images[0][:, :, :2] / 255).float().movedim(-1, 0)[None]
+    """From one that comes with scikit-learn."""
+    image = torch.from_numpy(load_sample_images().images[0] / 255).float().movedim(-1, 0)[None]
     return image[:, :, 100 : 100 + height, 200 : 200 + width].contiguous()
 
 
@@ -37,9 +37,9 @@ def photograph(height: int, width: int) -> Tensor:
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_both_symmetries_are_exact(size: tuple[int, int], rotations: int, base: float, dtype: torch.dtype) -> None:
     grid = Grid(2, base, rotations=rotations)
-    net = network(grid, num_scales=3, extents=(2, 1)).to(dtype)
+    net = network(grid, num_scales=3, channels=3, extents=(2, 1)).to(dtype)
     for steps, turns in actions(grid):
-        assert_equivariant(net, noise(1, 2, *size, dtype=dtype), grid, steps, turns)
+        assert_equivariant(net, noise(1, 3, *size, dtype=dtype), grid, steps, turns)
     assert_equivariant(net, photograph(*size).to(dtype), grid, steps=1, turns=4 // grid.turns)
 
 
