@@ -128,7 +128,9 @@ def test_checkpoints_keep_gradients(reentrant: bool) -> None:
         net.zero_grad()
         sum(level.square().sum() for level in forward(x)).backward()
         gradients.append([parameter.grad.clone() for parameter in net.parameters()])
-    assert all(a.any() and torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+    for actual, expected in zip(*gradients, strict=True):  # summed by threads in an order of their own
+        assert expected.any()
+        torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_compilers_follow_a_shortcut() -> None:
