@@ -124,6 +124,8 @@ def test_an_undecimated_grid_that_is_not_dyadic_needs_splines() -> None:
     grid = Grid(1, "3/2", decimated=False)
     with pytest.raises(ValueError, match="needs a BSpline kernel"):
         LiftingConv1d(1, 2, 5, 3, grid=grid)(noise(1, 1, 100))
+    with pytest.raises(ValueError, match="lifts without pooling, got max_pool=2"):
+        LiftingConv1d(1, 2, 5, 3, grid=grid, kernel=BSpline(), max_pool=2)(noise(1, 1, 100))
     levels = LiftingConv1d(1, 2, 5, 3, grid=grid, kernel=BSpline())(noise(1, 1, 100))
     with pytest.raises(ValueError, match="needs a BSpline kernel"):
         GroupConv1d(2, 2, 3, grid=grid)(levels)

@@ -50,6 +50,8 @@ class LiftingConv(KernelLayer):
 
     def forward(self, input: Tensor) -> Levels:
         if self.stretches:
+            if self.max_pool > 1:
+                raise ValueError(f"{self.grid} lifts without pooling, got max_pool={self.max_pool}: pool afterwards")
             return self.stretched(self.grid.views(input, self.num_scales))
         options: dict[str, Any] = {"stride": self.stride, "max_pool": self.max_pool, "padding_mode": self.padding_mode}
         return functional.lift(input, self.samples(), self.bias, num_scales=self.num_scales, grid=self.grid, **options)
