@@ -1,6 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
+# Lists these targets
 help:
 	@grep -A1 '^# ' Makefile | grep -v '^--' | sed 'N;s/^# \(.*\)\n\([a-z]*\):.*/\2\t\1/'
 
@@ -8,16 +9,27 @@ help:
 train: .venv/installed
 	$(BIN)/python -m $(if $(ARGS),experiments.train $(ARGS),experiments.study)
 
-# Runs ruff, mypy and all tests
+# Runs ruff and mypy, builds the site, and runs all tests
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mkdocs build --strict --quiet
 	$(BIN)/pytest --cov
 
-# Writes docs/results.md from the studies in runs/studies
+# Formats all code, and mends what ruff can mend
+format: .venv/installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Builds the site into site/, with warnings as errors; site/index.html opens without a server
+docs: .venv/installed
+	$(BIN)/mkdocs build --strict
+
+# Writes docs/results.md from the studies in runs/studies, and docs/models.md
 results: .venv/installed
 	$(BIN)/python -m experiments.report.page
+	$(BIN)/python -m docs.models
 
 # Measures all benchmarks, about half an hour on two quiet cores, and writes docs/benchmarks.md
 bench: .venv/installed
@@ -29,9 +41,17 @@ bench: .venv/installed
 	$(BIN)/python -m benchmarks.scaling --out docs/benchmarks
 	$(BIN)/python -m benchmarks.page
 
+# Builds wheel and sdist into dist/, checks them, and runs tests of the library out of the sdist
+dist: .venv/installed
+	rm -rf dist build
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+	mkdir build/sdist && tar -xzf dist/*.tar.gz -C build/sdist --strip-components 1
+	cd build/sdist && $(abspath $(BIN))/pytest -q -p no:cacheprovider tests/test_grid.py tests/test_layers.py
+
 .venv/installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable ".[experiments,images,test]" --constraint constraints.txt
+	$(BIN)/pip install --quiet --editable ".[experiments,images,docs,test]" --constraint constraints.txt
 	touch $@
 
-.PHONY: help train test results bench
+.PHONY: help train test format docs results bench dist

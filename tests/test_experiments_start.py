@@ -22,7 +22,7 @@ def test_a_wheel_holds_the_commands_and_their_configuration(tmp_path: Path, monk
     source = tmp_path / "source"
     for folder in "wavenets", "experiments", "conf", "tests":
         shutil.copytree(REPOSITORY / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in "setup.cfg", "pyproject.toml", "README.md", "LICENSE":
+    for file in "setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE":
         shutil.copy(REPOSITORY / file, source)
     expected = {str(file.relative_to(source)) for file in source.rglob("*.yaml")}
     expected |= {str(file.relative_to(source)) for file in source.rglob("*.py") if file.parent.name != "tests"}

@@ -1,0 +1,23 @@
+"""What the site shows from outside of docs/: the README as its first page, the texts beside it, and the notebooks."""
+
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+
+@event_priority(100)  # before mkdocs-jupyter looks for notebooks
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the pages."""
+    root = Path(config.config_file_path).parent
+    for page in sorted([*root.glob("*.md"), *root.glob("examples/*.ipynb")]):
+        uri = page.relative_to(root).as_posix()
+        files.append(File(uri, str(root), config.site_dir, config.use_directory_urls))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
+    """Makes links from the root lead from docs/."""
+    return markdown.replace("](docs/", "](") if page.file.src_uri == "README.md" else markdown
