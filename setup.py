@@ -1,7 +1,7 @@
 """The description on the package index; all other metadata stand in setup.cfg.
 
-It is the README. There, relative links and pictures lead nowhere, and the repository has no public address yet that they
-could be given: so of a link its text is left, and of a picture its description.
+It is the README. There, relative links and pictures lead nowhere, and the repository has no public address yet that
+they could be given: so of a link its text is left, and of a picture its description.
 """
 
 import re
