@@ -9,7 +9,8 @@ from torch import nn
 
 from tests.networks import noise
 from wavenets import Grid
-from wavenets.models import MNet, OneDCNN, SampleCNN, WaveletMNet, WaveletOneDCNN, WaveletSampleCNN
+from wavenets.models import EnvelopeMNet, MNet, OneDCNN, SampleCNN, WaveletMNet, WaveletOneDCNN, WaveletSampleCNN
+from wavenets.testing import assert_equivariant
 
 # Trainable parameters of the published code.
 SIZES = {
@@ -144,3 +145,13 @@ def test_a_finer_grid_goes_through_the_whole_net() -> None:
 def test_wrong_arguments_and_inputs(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_net_on_envelopes_is_equivariant_from_there_on() -> None:
+    plain, ours = EnvelopeMNet(5, 7), EnvelopeMNet(5, 7, form="shared", num_scales=3)
+    numbers = [sum(parameter.numel() for parameter in net.parameters()) for net in (plain, ours, MNet(5, 7, 16))]
+    assert numbers[0] == numbers[1] == numbers[2] + 16 * 63 + 2 * 16
+    front, stem = ours.eval().stem
+    envelopes = front(noise(2, 1, 40_000))
+    assert envelopes.shape == (2, 16, 2_500) and (envelopes >= 0).all()
+    assert_equivariant(nn.Sequential(stem, ours.body, ours.classifier), envelopes)

@@ -1,5 +1,6 @@
 """Plain networks and their wavelet twins."""
 
+from wavenets.models.envelope import EnvelopeMNet
 from wavenets.models.image import DigitCNN, ResNet, WaveletDigitCNN, WaveletResNet
 from wavenets.models.layers import Options
 from wavenets.models.mnet import MNet, WaveletMNet
@@ -9,6 +10,7 @@ from wavenets.models.sample_cnn import SampleCNN, WaveletSampleCNN
 
 __all__ = [
     "DigitCNN",
+    "EnvelopeMNet",
     "MNet",
     "Network",
     "OneDCNN",
