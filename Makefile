@@ -8,12 +8,12 @@ help:
 train: .venv/installed
 	$(BIN)/python -m $(if $(ARGS),experiments.train $(ARGS),experiments.study)
 
-# Runs ruff, mypy and all tests
+# Runs ruff, mypy and all tests, a process of one thread for each core
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --cov
+	OMP_NUM_THREADS=1 $(BIN)/pytest --cov --numprocesses auto --dist loadfile
 
 # Writes docs/results.md from the studies in runs/studies
 results: .venv/installed
