@@ -7,6 +7,7 @@ from wavenets.models.mnet import MNet, WaveletMNet
 from wavenets.models.network import Network
 from wavenets.models.one_d_cnn import OneDCNN, WaveletOneDCNN
 from wavenets.models.sample_cnn import SampleCNN, WaveletSampleCNN
+from wavenets.models.scalogram import ScalogramNet
 
 __all__ = [
     "DigitCNN",
@@ -17,6 +18,7 @@ __all__ = [
     "Options",
     "ResNet",
     "SampleCNN",
+    "ScalogramNet",
     "WaveletDigitCNN",
     "WaveletMNet",
     "WaveletOneDCNN",

@@ -47,8 +47,9 @@ class Options(TypedDict, total=False):
             in the published form and "mean" in the shared one.
         positions: "mean" or "max" over the positions of each level.
         dropout: Scale dropout, see ``ScaleReadout``.
-        spline_spacing: Distance in taps of the quadratic B-splines that kernels are made of (``wavenets.kernels.BSpline``),
-            which turn with less error between quarter turns; by default the numbers learned are the samples.
+        spline_spacing: Distance in taps of the quadratic B-splines that kernels are made of
+            (``wavenets.kernels.BSpline``), which turn with less error between quarter turns; by default the numbers
+            learned are the samples.
     """
 
     form: Form
