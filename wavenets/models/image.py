@@ -54,8 +54,8 @@ class WaveletDigitCNN(Network):
         num_classes: Number of logits.
         in_channels: Channels of the image.
         width: Channels of the first convolution; None is the plain net's parameters.
-        kernel_size: Of the second and third convolution; that of the first is 7. For 8 and more orientations kernels are
-            best made of splines: ``kernel_size=5, spline_spacing=1.5`` has as many numbers as 3.
+        kernel_size: Of the second and third convolution; that of the first is 7. For 8 and more orientations kernels
+            are best made of splines: ``kernel_size=5, spline_spacing=1.5`` has as many numbers as 3.
         **options: See ``wavenets.models.Options``; the base is √2 by default. With ``rotations=4, num_scales=1`` and
             ``form="shared"`` it is a network on SE(2).
 
