@@ -9,13 +9,12 @@ help:
 train: .venv/installed
 	$(BIN)/python -m $(if $(ARGS),experiments.train $(ARGS),experiments.study)
 
-# Runs ruff and mypy, builds the site, and runs all tests
+# Runs ruff, mypy and all tests, a process of one thread for each core; one of them builds the site
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mkdocs build --strict --quiet
-	$(BIN)/pytest --cov
+	OMP_NUM_THREADS=1 $(BIN)/pytest --cov --numprocesses auto --dist loadfile
 
 # Formats all code, and mends what ruff can mend
 format: .venv/installed

@@ -9,7 +9,17 @@ from torch import nn
 
 from tests.networks import noise
 from wavenets import Grid
-from wavenets.models import MNet, OneDCNN, SampleCNN, WaveletMNet, WaveletOneDCNN, WaveletSampleCNN
+from wavenets.models import (
+    EnvelopeMNet,
+    MNet,
+    OneDCNN,
+    SampleCNN,
+    ScalogramNet,
+    WaveletMNet,
+    WaveletOneDCNN,
+    WaveletSampleCNN,
+)
+from wavenets.testing import assert_equivariant
 
 # Trainable parameters of the published code.
 SIZES = {
@@ -144,3 +154,37 @@ def test_a_finer_grid_goes_through_the_whole_net() -> None:
 def test_wrong_arguments_and_inputs(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_net_on_envelopes_is_equivariant_from_there_on() -> None:
+    plain, ours = EnvelopeMNet(5, 7), EnvelopeMNet(5, 7, form="shared", num_scales=3)
+    numbers = [sum(parameter.numel() for parameter in net.parameters()) for net in (plain, ours, MNet(5, 7, 16))]
+    assert numbers[0] == numbers[1] == numbers[2] + 16 * 63 + 2 * 16
+    front, stem = ours.eval().stem
+    envelopes = front(noise(2, 1, 40_000))
+    assert envelopes.shape == (2, 16, 2_500) and (envelopes >= 0).all()
+    assert_equivariant(nn.Sequential(stem, ours.body, ours.classifier), envelopes)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_scalogram_is_equivariant_through_its_logarithm(dtype: torch.dtype) -> None:
+    net = ScalogramNet(7, in_channels=2, width=8, filters=3).eval().to(dtype)
+    assert_equivariant(nn.Sequential(net.stem, net.body, net.classifier), noise(2, 2, 7_001, dtype=dtype), steps=2)
+
+
+def test_wavelets_begin_where_they_should() -> None:
+    """A tone at the frequency of a wavelet of scale i is loudest there, of all wavelets of all scales."""
+    net = ScalogramNet(filters=12, num_scales=5).eval()
+    time = torch.arange(8_000) / 8_000
+    for scale, index in (0, 0), (1, 5), (3, 11):
+        frequency = 8_000 * 0.42 * 2 ** (-scale - (index + 0.5) / 12)
+        levels = net.stem[:3]((2 * torch.pi * frequency * time).sin()[None, None])
+        loudness = torch.stack([level.mean(2)[0] for level in levels])
+        assert divmod(int(loudness.argmax()), 12) == (scale, index)
+
+
+def test_the_plain_twin_of_a_scalogram_has_all_wavelets_at_one_scale() -> None:
+    net = ScalogramNet(num_scales=1, filters=60, span=5.0).eval()
+    assert len(net.features(noise(1, 1, 4_000))) == 1
+    frequency = torch.fft.rfft(net.stem[0].weight[:60, 0], 4_096).abs().argmax(1) / 4_096
+    assert frequency.max() < 0.42 and frequency.min() < 0.42 / 2**4.5

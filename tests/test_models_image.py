@@ -8,7 +8,8 @@ from torch import nn
 
 from tests.networks import noise
 from wavenets import Grid
-from wavenets.models import DigitCNN, ResNet, WaveletDigitCNN, WaveletResNet
+from wavenets.models import DigitCNN, Options, ResNet, WaveletDigitCNN, WaveletResNet
+from wavenets.nn import GroupConv2d
 from wavenets.testing import assert_equivariant
 
 
@@ -38,6 +39,17 @@ def test_whole_networks_are_exact(make: object, base: float | str) -> None:
     levels = nn.Sequential(net.stem, net.body, net.classifier)
     size = (307, 290) if base == 2 else (131, 98)
     assert_equivariant(levels, noise(1, 2, *size), Grid(2, base), steps=2)
+
+
+def test_kernels_of_splines_are_larger_of_as_many_numbers() -> None:
+    turns: Options = {"form": "shared", "rotations": 8, "num_scales": 1, "width": 4}
+    sampled = WaveletDigitCNN(**turns)
+    splines = WaveletDigitCNN(**turns, kernel_size=5, spline_spacing=1.5)
+    convs = [module for module in splines.modules() if isinstance(module, GroupConv2d)]
+    assert [conv.kernel_size for conv in convs] == 2 * [(5, 5)]
+    assert parameters(splines) == parameters(sampled) - 4 * (7 * 7 - 5 * 5)  # the lifting has 5 × 5 for 7 × 7 taps
+    net = nn.Sequential(splines.stem, splines.body, splines.classifier)
+    assert_equivariant(net, noise(1, 1, 33, 40), convs[0].grid, steps=0, turns=1)
 
 
 @pytest.mark.parametrize("net", [DigitCNN(4, 3), WaveletDigitCNN(4, 3), ResNet(4, 3), WaveletResNet(4, 3)])

@@ -25,6 +25,7 @@ class DigitCNN(Network):
         num_classes: Number of logits.
         in_channels: Channels of the image.
         width: Channels of the first convolution.
+        kernel_size: Of the second and third convolution; that of the first is 7.
 
     Shape:
         (B, in_channels, H, W) -> (B, num_classes), H and W at least ``min_size``.
@@ -37,9 +38,11 @@ class DigitCNN(Network):
         torch.Size([2, 10])
     """
 
-    def __init__(self, num_classes: int = 10, in_channels: int = 1, width: int = DIGIT_WIDTH) -> None:
+    def __init__(
+        self, num_classes: int = 10, in_channels: int = 1, width: int = DIGIT_WIDTH, kernel_size: int = 3
+    ) -> None:
         layers = plain_layers(2, DIGIT_PUBLISHED)
-        super().__init__(*_digit_parts(layers, width, num_classes, in_channels), in_channels, ndim=2)
+        super().__init__(*_digit_parts(layers, width, kernel_size, num_classes, in_channels), in_channels, ndim=2)
 
 
 class WaveletDigitCNN(Network):
@@ -51,6 +54,8 @@ class WaveletDigitCNN(Network):
         num_classes: Number of logits.
         in_channels: Channels of the image.
         width: Channels of the first convolution; None is the plain net's parameters.
+        kernel_size: Of the second and third convolution; that of the first is 7. For 8 and more orientations kernels
+            are best made of splines: ``kernel_size=5, spline_spacing=1.5`` has as many numbers as 3.
         **options: See ``wavenets.models.Options``; the base is √2 by default. With ``rotations=4, num_scales=1`` and
             ``form="shared"`` it is a network on SE(2).
 
@@ -67,13 +72,18 @@ class WaveletDigitCNN(Network):
     """
 
     def __init__(
-        self, num_classes: int = 10, in_channels: int = 1, width: int | None = None, **options: Unpack[Options]
+        self,
+        num_classes: int = 10,
+        in_channels: int = 1,
+        width: int | None = None,
+        kernel_size: int = 3,
+        **options: Unpack[Options],
     ) -> None:
         if options.get("grid") is None and options.get("base") is None:
             options["base"] = 2**0.5
         layers = wavelet_layers(2, DIGIT_PUBLISHED, **options)
         width = width or _narrowed(DIGIT_WIDTH if layers.shared else WAVELET_DIGIT_WIDTH, options)
-        super().__init__(*_digit_parts(layers, width, num_classes, in_channels), in_channels, ndim=2)
+        super().__init__(*_digit_parts(layers, width, kernel_size, num_classes, in_channels), in_channels, ndim=2)
 
 
 class ResNet(Network):
@@ -163,14 +173,14 @@ def _narrowed(width: int, options: Any) -> int:
 
 
 def _digit_parts(
-    layers: Layers, width: int, num_classes: int, in_channels: int
+    layers: Layers, width: int, kernel_size: int, num_classes: int, in_channels: int
 ) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
     first, second, third = (width * multiple for multiple in DIGIT_MULTIPLES)
     stem = layers.stem(layers.lift(in_channels, width, 7), width, layers.pool(2))
     body = nn.Sequential(
-        layers.block(first, second, 3, scale_extent=layers.extents[0]),
+        layers.block(first, second, kernel_size, scale_extent=layers.extents[0]),
         layers.pool(2),
-        layers.block(second, third, 3, scale_extent=layers.extents[1]),
+        layers.block(second, third, kernel_size, scale_extent=layers.extents[1]),
     )
     dense = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(third, 256), nn.ReLU(), nn.Dropout(0.5))
     classifier, readout = layers.finish(layers.per_scale(nn.Linear(256, num_classes)), 256, num_classes)

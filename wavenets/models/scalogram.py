@@ -1,0 +1,126 @@
+"""A network on the envelopes of wavelets: a learned scalogram, and group convolutions over it."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from wavenets.grid import Grid
+from wavenets.models.network import Network
+from wavenets.nn import GatedReadout, GroupConv1d, LiftingConv1d, PerScale, ScaleBatchNorm, ScaleMaxPool1d, ScaleReadout
+from wavenets.nn.readout import Mode
+
+STAGES = ((1, 3, 4), (2, 2, 2), (3, 2, 1))  # multiple of the width, scale extent, pooling behind it
+HIGHEST = 0.42  # frequency of the first wavelet in cycles per sample, below Nyquist's 0.5
+FLOOR = 1e-3  # added to an envelope before its logarithm is taken; the signal's root mean square is 1
+
+
+class ScalogramNet(Network):
+    """A network on the logarithm of the envelopes of learned wavelets, equivariant to rescaling.
+
+    Pairs of wavelets begin as Gabor's, in quadrature, spread over one step of the grid, which has them at all scales.
+    The modulus of a pair, averaged over some samples, is the scalogram, as J. Andén & S. Mallat (Deep scattering
+    spectrum, IEEE Transactions on Signal Processing 62, 2014) have it. Its logarithm goes through three convolutions on
+    the group. All of it, the logarithm too, does the same at every scale, so levels are equivariant exactly.
+
+    Args:
+        num_classes: Number of logits.
+        in_channels: Channels of the signal.
+        normalize: If True, each signal is divided by its root mean square first.
+        width: Channels of the first convolution behind the scalogram.
+        filters: Pairs of wavelets at each scale.
+        kernel_size: Of the wavelets, in samples, odd.
+        pool: Samples of each level that are averaged to one of its envelope.
+        base: Ratio of neighbouring scales.
+        num_scales: Number of scales; with 1 it is the plain twin, whose wavelets cover ``span`` by themselves.
+        span: Octaves that the wavelets of a scale cover to begin with; None is one step of the grid.
+        readout: "finest", "mean", "max", "logsumexp" (``ScaleReadout``) or "gated" (``GatedReadout``).
+        dropout: Probability with which features behind the convolutions are dropped, channel by channel.
+
+    Shape:
+        (B, in_channels, L) -> (B, num_classes), L at least ``min_size``; ``features`` gives ``Levels``.
+
+    Raises:
+        ValueError: If an argument is out of range; in ``forward`` if the input is too short or has other channels.
+
+    Example:
+        >>> net = ScalogramNet(num_scales=7)
+        >>> [tuple(level.shape) for level in net.features(torch.randn(2, 1, 8000))]
+        [(2, 288, 62), (2, 288, 31), (2, 288, 16)]
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        in_channels: int = 1,
+        normalize: bool = True,
+        width: int = 96,
+        filters: int = 12,
+        kernel_size: int = 65,
+        pool: int = 16,
+        base: float | str = 2,
+        num_scales: int = 7,
+        span: float | None = None,
+        readout: Mode | str = "mean",
+        dropout: float = 0.3,
+    ) -> None:
+        grid = Grid(1, base)
+        lift = LiftingConv1d(in_channels, 2 * filters, kernel_size, num_scales, bias=False, grid=grid)
+        octaves = math.log2(grid.base) if span is None else span
+        with torch.no_grad():
+            lift.weight.copy_(gabor(filters, kernel_size, octaves)[:, None])
+        stem = nn.Sequential(
+            *(lift, PerScale(Modulus()), PerScale(nn.AvgPool1d(pool, ceil_mode=True))),
+            *(PerScale(Logarithm()), ScaleBatchNorm(filters)),
+        )
+        body, channels = nn.Sequential(), filters
+        for multiple, extent, pooling in STAGES:
+            spanned = extent if num_scales > 1 else 1
+            conv = GroupConv1d(channels, width * multiple, 3, spanned, bias=False, grid=grid)
+            channels = width * multiple
+            body.extend([conv, ScaleBatchNorm(channels), PerScale(nn.ReLU())])
+            if pooling > 1:
+                body.append(ScaleMaxPool1d(pooling))
+        body.append(PerScale(nn.Dropout1d(dropout)))
+        classifier: nn.Module = nn.Identity()
+        leave: nn.Module = GatedReadout(channels, num_classes)
+        if readout != "gated":
+            classifier, leave = PerScale(nn.Conv1d(channels, num_classes, 1)), ScaleReadout(readout)  # type: ignore[arg-type]
+        super().__init__(stem, body, classifier, leave, in_channels, 1, normalize)
+
+
+class Modulus(nn.Module):
+    """The moduli of (B, 2 · C, L), whose halves are the real and the imaginary parts, (B, C, L)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        real, imaginary = input.chunk(2, 1)
+        return (real.square() + imaginary.square() + FLOOR**4).sqrt()  # with a gradient at 0
+
+
+class Logarithm(nn.Module):
+    """The logarithm of envelopes, which hears ratios of loudness, above a floor."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return (input + FLOOR).log()
+
+
+def gabor(filters: int, kernel_size: int, octaves: float) -> Tensor:
+    """Gabor's wavelets of norm 1, cosines and then sines under a Gaussian that ends with the kernel.
+
+    Args:
+        filters: Number of frequencies, spread geometrically.
+        kernel_size: In samples.
+        octaves: That the frequencies cover, downwards.
+
+    Returns:
+        (2 · filters, kernel_size).
+
+    Example:
+        >>> gabor(12, 65, octaves=1.0).norm(dim=1).allclose(torch.tensor(2**-0.5), atol=0.01)
+        True
+    """
+    time = torch.arange(kernel_size) - kernel_size // 2
+    frequency = HIGHEST * 2 ** (-octaves * (torch.arange(filters) + 0.5) / filters)
+    envelope = torch.exp(-0.5 * (time / (kernel_size / 6.5)) ** 2)
+    phase = 2 * math.pi * frequency[:, None] * time
+    return torch.cat([phase.cos(), phase.sin()]) * envelope / envelope.norm()
