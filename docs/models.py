@@ -20,7 +20,14 @@ from benchmarks.limits import GROUP, LIFTING, PLAIN, multiply_adds
 from experiments.report.grid import Study
 
 ROOT = Path(__file__).parents[1]
-SIZES = {"SampleCNN": (59049,), "OneDCNN": (50999,), "MNet": (88200,), "ScalogramNet": (88200,), "DigitCNN": (28, 28), "ResNet": (224, 224)}
+SIZES = {
+    "SampleCNN": (59049,),
+    "OneDCNN": (50999,),
+    "MNet": (88200,),
+    "ScalogramNet": (88200,),
+    "DigitCNN": (28, 28),
+    "ResNet": (224, 224),
+}
 HEAD = """# Models
 
 Written by `make results`. One row for each file of `conf/model/`, as `model=NAME` chooses it; `model.base`,

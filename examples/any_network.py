@@ -71,11 +71,14 @@ def row(network: nn.Module, images: Tensor, labels: Tensor) -> str:
     return "".join(f"{accuracy(network, some, labels):7.1f}" for some in changed)
 
 
-def main(width: int = 8, epochs: int = 12, tests: int = 300) -> None:
+def main(
+    width: int = 8, epochs: int = 12, images: int = 1797, tests: int = 300
+) -> None:
     """Trains a network, then a little on all views; prints its accuracy each time."""
     torch.manual_seed(0)
-    (images, labels), grid = digits(), Grid(2, base=2**0.5, rotations=4)
-    seen, test = (images[:-tests], labels[:-tests]), (images[-tests:], labels[-tests:])
+    x, y = (part[:images] for part in digits())
+    seen, test = (x[:-tests], y[:-tests]), (x[-tests:], y[-tests:])
+    grid = Grid(2, base=2**0.5, rotations=4)
     network = ResNet(10, width=width)
     train(network.train(), *seen, epochs, 2e-3)
     network.eval()
@@ -92,7 +95,7 @@ def main(width: int = 8, epochs: int = 12, tests: int = 300) -> None:
     net.eval()
     print(f"{'on all views, fine-tuned':32}{row(net, *test)}")
     for steps, turns in ((1, 0), (0, 1), (1, 3)):
-        errors = equivariance_error(net[:2], images[:1], grid, steps, turns)
+        errors = equivariance_error(net[:2], x[:1], grid, steps, turns)
         print(f"{steps} scales, {turns} quarter turns: errors {sorted(set(errors))}")
 
 
