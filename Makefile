@@ -21,7 +21,7 @@ format: .venv/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Builds the site into site/, with warnings as errors; site/index.html opens without a server
+# Builds the site into site/, with warnings as errors: open site/index.html, or serve it to have the search as well
 docs: .venv/installed
 	$(BIN)/mkdocs build --strict
 

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 import setuptools
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from docs import models
+from wavenets.models import DigitCNN, MNet, WaveletMNet
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
@@ -46,3 +51,30 @@ def test_the_package_index_gets_no_relative_link(monkeypatch: pytest.MonkeyPatch
     links = re.findall(r"\]\(([^)]*)\)", given["long_description"])
     assert links and all(link.startswith("https://") for link in links)
     assert "](docs/" in (ROOT / "README.md").read_text()
+
+
+def test_the_results_in_the_readme_are_those_of_the_page() -> None:
+    readme = (ROOT / "README.md").read_text()
+    table = [line for line in readme.partition("## Results")[2].splitlines() if line.startswith("|")]
+    accuracies = re.findall(r"\d+\.\d", "".join(table))
+    assert len(accuracies) >= 10
+    assert set(accuracies) <= set(re.findall(r"\d+\.\d", (ROOT / "docs" / "results.md").read_text()))
+
+
+def test_the_table_of_models_is_up_to_date() -> None:
+    lines = (ROOT / "docs" / "models.md").read_text().splitlines()
+    files = sorted((ROOT / "conf" / "model").glob("*.yaml"))
+    assert [line.split("`")[1] for line in lines if line.startswith("| `")][1:] == [file.stem for file in files]
+    for name in "digit_cnn", "wm5_shared":
+        (line,) = (line for line in lines if line.startswith(f"| `{name}` "))
+        row = models.row(ROOT / "conf" / "model" / f"{name}.yaml", [])
+        assert line.split("|")[:-2] == row.split("|")[:-2]  # without the accuracy
+
+
+def test_the_multiply_adds_of_models() -> None:
+    net, x = DigitCNN().eval(), torch.zeros(1, 1, 28, 28)
+    with FlopCounterMode(display=False) as counter:
+        net(x)
+    assert models.cost(DigitCNN(), (28, 28)) == counter.get_total_flops() // 2
+    plain, shared = MNet(5), WaveletMNet(5, form="shared", num_scales=1)
+    assert models.cost(plain, (8192,)) == models.cost(shared, (8192,))
