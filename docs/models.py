@@ -18,6 +18,7 @@ from torch import nn
 
 from benchmarks.limits import GROUP, LIFTING, PLAIN, multiply_adds
 from experiments.report.grid import Study
+from wavenets.models import Network
 
 ROOT = Path(__file__).parents[1]
 SIZES = {
@@ -59,7 +60,7 @@ def accuracies() -> list[tuple[DictConfig, str]]:
     return found
 
 
-def cost(network: nn.Module, size: tuple[int, ...]) -> int:
+def cost(network: Network, size: tuple[int, ...]) -> int:
     """The multiply-adds of a network for one input."""
     counted = []
 
@@ -80,7 +81,7 @@ def row(file: Path, trained: list[tuple[DictConfig, str]]) -> str:
     config = composed("experiment=synthetic_m5", f"model={file.stem}").model
     kind = config._target_.rpartition(".")[2]
     classes = 50 if "SampleCNN" in kind else 10
-    network = instantiate(config, num_classes=classes)
+    network: Network = instantiate(config, num_classes=classes)
     size = next(size for name, size in SIZES.items() if name in kind)
     shown = " × ".join(f"{n:,}" for n in (network.in_channels, *size))
     parameters = sum(parameter.numel() for parameter in network.parameters())
