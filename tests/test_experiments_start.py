@@ -25,7 +25,7 @@ def test_a_wheel_holds_the_commands_and_their_configuration(tmp_path: Path, monk
     for file in "setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE":
         shutil.copy(REPOSITORY / file, source)
     expected = {str(file.relative_to(source)) for file in source.rglob("*.yaml")}
-    expected |= {str(file.relative_to(source)) for file in source.rglob("*.py") if file.parent.name != "tests"}
+    expected |= {str(file.relative_to(source)) for file in source.glob("*/**/*.py") if file.parent.name != "tests"}
     monkeypatch.chdir(source)
     monkeypatch.setattr(sys, "argv", ["setup.py"])
     wheel = zipfile.ZipFile(tmp_path / build_meta.build_wheel(str(tmp_path)))
