@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import numpy as np
-import torch
-from matplotlib.figure import Figure
 from omegaconf import DictConfig
 from torch import Tensor
 
 from experiments.data import dropped
+from experiments.data.decode import to_int16
 from experiments.errors import one_line_errors
 from experiments.report import comparison_plots as plots
 from experiments.report.comparison import Comparison, Pair
@@ -39,7 +37,7 @@ class Demo:
     card: Card
 
     @classmethod
-    def load(cls, ckpt: str | None, twin: str | None = None, trust: list[str] | None = None) -> "Demo":
+    def load(cls, ckpt: Path | str, twin: Path | str | None = None, trust: list[str] | None = None) -> "Demo":
         """Makes the networks.
 
         Raises:
@@ -76,18 +74,12 @@ class Demo:
         """Runs both networks: a sound is played at this speed, an image has this size and is turned by this angle."""
         return self.pair.compare(self.input(given), factor if self.rate else 1 / factor, degrees)
 
-    def show(self, given: Any, factor: float, degrees: float = 0.0) -> tuple[Any, str, Figure, Figure]:
-        """Gives what the page shows: what was moved, to be heard or seen, a line of text, and both pictures."""
+    def show(self, given: Any, factor: float, degrees: float = 0.0) -> tuple[Any, ...]:
+        """Gives what the page shows: a line of text, both pictures, and of a sound, the sound that was moved."""
         comparison = self.compare(given, factor, degrees)
         pictures = plots.features(comparison, self.rate), plots.probabilities(comparison, self.card.classes)
-        return self.output(comparison.moved), self.told(comparison), *pictures
-
-    def output(self, x: Tensor) -> Any:
-        """Gives a sound as rate and samples, an image as pixels (H, W) or (H, W, 3)."""
-        if self.rate:
-            return self.rate, (x.mean(0).clamp(-1, 1) * 32767).to(torch.int16).numpy()
-        pixels = (x.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-        return pixels if pixels.shape[2] == 3 else pixels[..., 0]
+        heard = [(self.rate, to_int16(comparison.moved.mean(0).clamp(-1, 1).numpy()))] if self.rate else []
+        return self.told(comparison), *pictures, *heard
 
     def told(self, comparison: Comparison) -> str:
         """Says in a line what was done, and how far that moved the features."""
@@ -116,38 +108,40 @@ def page(demo: Demo) -> Any:
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
                 inputs = list(_inputs(gr, demo))
-                outcome = (
-                    gr.Audio(label="moved", interactive=False) if demo.rate else gr.Image(label="moved", height=200)
-                )
+                heard = [gr.Audio(label="the sound, moved", interactive=False, buttons=[])] if demo.rate else []
             with gr.Column(scale=5, min_width=640):
-                line = gr.Markdown()
-                pictures = [gr.Plot(show_label=False, format="png") for _ in range(2)]
+                outcome = [
+                    gr.Markdown(elem_id="outcome"),
+                    *(gr.Plot(show_label=False, format="png") for _ in range(2)),
+                    *heard,
+                ]
 
-        def show(given: Any, *sliders: float) -> Any:
-            if given is None:
-                return None, "Drop something in.", None, None
+        def show(given: Any, *sliders: float) -> tuple[Any, ...]:
             try:
-                return demo.show(given, *sliders)
+                if given is not None:
+                    return demo.show(given, *sliders)
+                line = "Drop something in."
             except (OSError, ValueError) as error:
-                return None, f"⚠️ {error}", None, None
+                line = f"**{error}**"
+            return line, *[None] * (len(outcome) - 1)
 
         events = [inputs[0].change, *(slider.change for slider in inputs[1:]), blocks.load]
-        gr.on(events, show, inputs, [outcome, line, *pictures], trigger_mode="always_last", show_progress="minimal")
+        gr.on(events, show, inputs, outcome, trigger_mode="always_last", show_progress="minimal")
     return blocks
 
 
 def _inputs(gr: Any, demo: Demo) -> Any:
     """What is dropped in, and the sliders."""
     if demo.rate:
-        samples = dropped.example_sound(demo.rate, demo.card.num_samples or 5 * demo.rate)
-        given = demo.rate, (samples * 32767).astype(np.int16)
-        yield gr.Audio(given, type="filepath", sources=["upload", "microphone"], label="a sound")
+        given = demo.rate, to_int16(dropped.example_sound(demo.rate, demo.card.num_samples or 5 * demo.rate))
+        yield gr.Audio(given, type="filepath", sources=["upload", "microphone"], label="a sound", buttons=[])
         yield gr.Slider(0.5, 4, 2, step=0.01, label="speed")
     else:
         channels = demo.pair.network.in_channels
-        yield gr.Image(dropped.example_image(channels), sources=["upload", "clipboard"], label="an image", height=300)
+        picture = dropped.example_image(channels)
+        yield gr.Image(picture, sources=["upload", "clipboard"], label="an image", height=320, buttons=[])
         yield gr.Slider(0.25, 2, 1, step=0.01, label="size")
-        yield gr.Slider(0, 360, 90, step=5, label="angle, counterclockwise in degrees")
+        yield gr.Slider(0, 360, 90, step=5, label="angle (°)")
 
 
 def gradio() -> Any:

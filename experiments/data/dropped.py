@@ -11,6 +11,7 @@ from torch import Tensor
 
 from experiments.data.decode import decode, to_int16
 from experiments.data.digits import small_digits
+from experiments.data.images import resize
 from experiments.data.synthetic import rising_chirps
 
 LARGEST = 224  # pixels a side, of images for networks that were trained on images of any size
@@ -70,6 +71,6 @@ def example_image(channels: int) -> np.ndarray:
     """Gives an image to begin with: a digit, or a photograph of a flower."""
     if channels == 1:
         images, labels, _ = small_digits()
-        return images[np.flatnonzero(labels == 4)[0]]
+        return resize(images[np.flatnonzero(labels == 4)[0]], (280, 280))
     flower: Any = load_sample_image("flower.jpg")
     return np.asarray(flower)

@@ -26,8 +26,8 @@ def features(comparison: Comparison, sample_rate: int | None = None) -> Figure:
     sides = [(level, ORANGE) for level in comparison.plain.levels] + [(level, BLUE) for level in comparison.ours.levels]
     heights = [1.5] + [1.0] * len(sides)
     figure = Figure(figsize=(11, 0.6 + 0.95 * sum(heights)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.04, hspace=0.02)  # type: ignore[union-attr]
-    axes = figure.subplots(len(heights), 3, width_ratios=(4, 4, 1.5), height_ratios=heights, squeeze=False)
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.04, wspace=0.03)  # type: ignore[union-attr]
+    axes = figure.subplots(len(heights), 3, width_ratios=(4, 4, 1.6), height_ratios=heights, squeeze=False)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
@@ -54,7 +54,7 @@ def told(error: float) -> str:
     return f"{100 * error:.2g} %".replace("1e+02", "100") if error else "0, to the last bit"
 
 
-def probabilities(comparison: Comparison, classes: Sequence[str], top: int = 6) -> Figure:
+def probabilities(comparison: Comparison, classes: Sequence[str], top: int = 10) -> Figure:
     """Draws the probabilities of the likeliest classes, before the signal was moved and after.
 
     Args:
@@ -62,7 +62,7 @@ def probabilities(comparison: Comparison, classes: Sequence[str], top: int = 6) 
         classes: Names of the classes.
         top: How many classes of each network.
     """
-    figure = Figure(figsize=(11, 0.9 + 0.36 * min(top, len(classes))), layout="constrained")
+    figure = Figure(figsize=(11, 0.9 + 0.27 * min(top, len(classes))), layout="constrained")
     for ax, side, colour in zip(
         figure.subplots(1, 2, sharex=True), (comparison.plain, comparison.ours), (ORANGE, BLUE), strict=True
     ):
@@ -72,7 +72,7 @@ def probabilities(comparison: Comparison, classes: Sequence[str], top: int = 6) 
 
 def _bars(ax: Axes, side: Side, colour: str, classes: Sequence[str], top: int) -> None:
     most = np.maximum(side.probabilities.numpy(), side.moved_probabilities.numpy())
-    chosen = np.argsort(most, kind="stable")[::-1][:top][::-1]
+    chosen = np.sort(np.argsort(-most, kind="stable")[:top])[::-1]  # in their own order: bars stay where they are
     places = np.arange(len(chosen))
     label_axes(ax, side.name, "", "")
     ax.title.set_color(colour)

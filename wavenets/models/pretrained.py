@@ -34,7 +34,7 @@ def save(network: "Network", folder: Path, about: Mapping[str, Any]) -> None:
     safetensors = _imported("safetensors.torch")
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = {name: folder / f"{name}.partial" for name in (WEIGHTS, CARD)}
-    safetensors.save_file(weights, unfinished[WEIGHTS], {"format": "pt"})
+    unfinished[WEIGHTS].write_bytes(safetensors.save(weights, {"format": "pt"}))
     unfinished[CARD].write_text(text)
     for name, file in unfinished.items():
         file.replace(folder / name)
@@ -113,7 +113,7 @@ def _plain(key: str, value: Any) -> Any:
         return value
     if isinstance(value, Sequence):
         return [_plain(key, part) for part in value]
-    raise ValueError(f"{key} is a {type(value).__name__}, where a card has numbers, text, lists of them and a grid")
+    raise ValueError(f"{key} is of type {type(value).__name__}, where a card has numbers, text, lists of them and a grid")
 
 
 def _from_hub(name: str) -> Path:
