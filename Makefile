@@ -1,9 +1,11 @@
 PYTHON ?= python3
 BIN = .venv/bin
+ESC50 ?= data/ESC-50
+WEIGHTS = esc10 digits_rotated digits_rotated_plain
 
 # Lists these targets
 help:
-	@grep -A1 '^# ' Makefile | grep -v '^--' | sed 'N;s/^# \(.*\)\n\([a-z]*\):.*/\2\t\1/'
+	@grep -A1 '^# ' Makefile | grep -v '^--' | sed 'N;s/^# \(.*\)\n\([a-z-]*\):.*/\2\t\1/'
 
 # Trains M5 shared over scales and its plain twin, and draws both over playback speeds. With ARGS="…": experiments.train
 train: .venv/installed
@@ -24,6 +26,24 @@ format: .venv/installed
 # Builds the site into site/, with warnings as errors: open site/index.html, or serve it to have the search as well
 docs: .venv/installed
 	$(BIN)/mkdocs build --strict
+
+# Tests the demonstration in a headless browser, and takes docs/demo.png. Without a Chromium it says so and does nothing
+test-browser: .venv/installed
+	$(BIN)/pip install --quiet --editable ".[demo]" playwright --constraint constraints.txt
+	$(BIN)/pytest tests/test_demo_browser.py
+
+# Trains the networks in pretrained/ and writes them there. ESC-10 is in data/ESC-50, or in ESC50=FOLDER
+weights: $(WEIGHTS:%=runs/weights/%/results.json)
+	$(BIN)/python -m experiments.report.weights $(^D)
+
+runs/weights/esc10/results.json: | .venv/installed
+	$(BIN)/python -m experiments.train experiment=esc10_shared data.root=$(ESC50) folder=$(@D)
+
+runs/weights/digits_rotated/results.json: | .venv/installed
+	$(BIN)/python -m experiments.train experiment=digits_rotated model.width=12 augment=turn trainer=cpu folder=$(@D)
+
+runs/weights/digits_rotated_plain/results.json: | .venv/installed
+	$(BIN)/python -m experiments.train experiment=digits_rotated_plain +model.width=22 augment=turn trainer=cpu folder=$(@D)
 
 # Writes docs/results.md from the studies in runs/studies, and docs/models.md
 results: .venv/installed
@@ -53,4 +73,4 @@ dist: .venv/installed
 	$(BIN)/pip install --quiet --editable ".[experiments,images,docs,test]" --constraint constraints.txt
 	touch $@
 
-.PHONY: help train test format docs results bench dist
+.PHONY: help train test test-browser format docs weights results bench dist

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from experiments.data.source import Fold
 from experiments.trust import build
+from wavenets.models import Network
+from wavenets.models.pretrained import CARD, WEIGHTS
 
 PATIENCE = 10.0  # seconds
 
@@ -230,13 +232,15 @@ def _number(value: Any) -> float:
 
 
 def find_checkpoint(path: Path | str | None) -> Path:
-    """Gives the checkpoint file; of a run's folder, the best one.
+    """Gives the checkpoint file; of a run's folder the best one, of ``save_pretrained``'s the weights.
 
     Raises:
         FileNotFoundError: There is none.
     """
     if path is None:
         raise FileNotFoundError("ckpt is null; it must be a checkpoint or the folder of a run")
+    if (Path(path) / CARD).is_file():
+        return Path(path) / WEIGHTS
     file = Run(Path(path)).best if Path(path).is_dir() else Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"{file} not found: ckpt must be a checkpoint or the folder of a run")
@@ -277,7 +281,7 @@ def load_network(file: Path, trust: Sequence[str] = ()) -> tuple[nn.Module, Card
     """Makes the network of a checkpoint. The file is data: nothing that it names is called but the network's class.
 
     Args:
-        file: Checkpoint that ``experiments.train`` wrote.
+        file: Checkpoint that ``experiments.train`` wrote, or the model.safetensors of `report.weights`.
         trust: Modules beside `trust.ROOMS` whose classes it may name.
 
     Returns:
@@ -286,7 +290,25 @@ def load_network(file: Path, trust: Sequence[str] = ()) -> tuple[nn.Module, Card
     Raises:
         ValueError: The file is something else, or names a class of another module.
     """
+    if file.name == WEIGHTS:
+        return load_pretrained(file.parent)
     weights, card = read_checkpoint(file)
     network: nn.Module = build(card.config["model"], trust, num_classes=len(card.classes))
     network.load_state_dict(weights)
     return network.eval(), card
+
+
+def load_pretrained(folder: Path) -> tuple[nn.Module, Card]:
+    """Makes the network of a folder that `report.weights` wrote, and the card of the run that it comes from.
+
+    Raises:
+        ValueError: A file is damaged, or says nothing of a run.
+    """
+    network = Network.from_pretrained(folder)
+    try:
+        card = Card.from_dict({f.name: network.about[f.name] for f in fields(Card)})
+    except KeyError as error:
+        raise ValueError(
+            f"{folder / CARD} comes from no run: it lacks {error} (see experiments.report.weights)"
+        ) from None
+    return network, card

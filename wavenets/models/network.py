@@ -2,12 +2,17 @@
 
 import bisect
 import functools
+import inspect
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from typing_extensions import Self
+
+from wavenets.models import pretrained
 
 
 class Network(nn.Module):
@@ -26,7 +31,22 @@ class Network(nn.Module):
 
     Shape:
         (B, C, L) or (B, C, H, W) -> logits (B, num_classes). ``min_size`` is the least L, H and W.
+
+    Attributes:
+        arguments: What the network was made with, by name.
+        about: What is told of it in the card that it was loaded from, such as the classes.
     """
+
+    arguments: dict[str, Any]
+    about: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Notes the arguments, so that no network needs to: without them it could not be made again from its file."""
+        network = super().__new__(cls)
+        names = list(inspect.signature(cls.__init__).parameters)[1:]
+        network.arguments = dict(zip(names, args, strict=False)) | kwargs
+        network.about = {}
+        return network
 
     def __init__(
         self,
@@ -73,6 +93,47 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.readout(self.classifier(self.features(x)))
+
+    def save_pretrained(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> None:
+        """Writes model.safetensors, and card.json: class, arguments, version of wavenets, and what there is to tell.
+
+        ``huggingface_hub.upload_folder`` puts such a folder on the hub.
+
+        Args:
+            folder: Where they go; it is made if need be.
+            about: What there is to tell, in plain values, such as the classes; None is the network's own ``about``.
+
+        Raises:
+            ImportError: If safetensors is missing.
+            ValueError: If an argument is no plain value, as of a network that was made of modules.
+
+        Example:
+            >>> import tempfile
+            >>> from wavenets.models import WaveletDigitCNN
+            >>> folder = tempfile.mkdtemp()
+            >>> WaveletDigitCNN(2, rotations=4, num_scales=3).save_pretrained(folder, {"classes": ["cat", "dog"]})
+            >>> net = Network.from_pretrained(folder)
+            >>> type(net).__name__, net.arguments["rotations"], net.about["classes"]
+            ('WaveletDigitCNN', 4, ['cat', 'dog'])
+        """
+        pretrained.save(self, Path(folder), self.about if about is None else about)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> Self:
+        """Makes the network that ``save_pretrained`` wrote, in eval mode. The files are data, and run nothing.
+
+        Args:
+            name: A folder, or a name on the Hugging Face hub, such as ``"user/network"``.
+
+        Returns:
+            The network, of the class that its card names: one of ``wavenets.models``, or the one this is called on.
+
+        Raises:
+            FileNotFoundError: If there is no such folder, or a file is missing in it.
+            ImportError: If safetensors is missing, or huggingface_hub where the name is no folder.
+            ValueError: If a file is damaged or something else, or the card names another class.
+        """
+        return pretrained.load(cls, name)
 
     def load_plain(self, state_dict: Mapping[str, Tensor]) -> None:
         """Loads the weights of the plain twin into a net of the shared form without rotations.

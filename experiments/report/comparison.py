@@ -1,0 +1,246 @@
+"""A network and its plain twin on a signal, and on the same signal moved: rescaled, turned, or both.
+
+Features that say the same of both are compared with those that they should be: level i of the moved signal with level
+i + steps of the original, turned as the image was, and of the same size.
+"""
+
+import inspect
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from experiments.data.images import turn
+from experiments.data.playback import play
+from experiments.training.task import Task
+from wavenets import Grid, models
+from wavenets.models import Network
+from wavenets.nn import RotationPool
+
+NEAR = 0.03  # of a step: a factor as near as this to one of the grid is meant to be that one
+
+
+@dataclass(frozen=True)
+class Move:
+    """What is done to a signal: it is made smaller, as playing a sound faster does, and turned counterclockwise.
+
+    Attributes:
+        shrink: By this factor; the playback speed of a sound, 1 / size of an image.
+        degrees: By this angle.
+        steps: The nearest number of steps on the network's grid.
+        on_grid: Whether it is these steps, and whole quarter turns: then features move exactly.
+    """
+
+    shrink: float
+    degrees: float
+    steps: int
+    on_grid: bool
+
+    @classmethod
+    def on(cls, grid: Grid, shrink: float = 1.0, degrees: float = 0.0) -> "Move":
+        """Finds a move on a grid; what is within `NEAR` of a step is that step.
+
+        Example:
+            >>> Move.on(Grid(2, 2**0.5), shrink=1 / 0.71)
+            Move(shrink=1.4142135623730951, degrees=0.0, steps=1, on_grid=True)
+            >>> Move.on(Grid(1), shrink=3)
+            Move(shrink=3, degrees=0.0, steps=2, on_grid=False)
+        """
+        exponent = math.log(shrink) / math.log(grid.base)
+        steps = round(exponent)
+        whole = steps >= 0 and abs(exponent - steps) < NEAR  # T shrinks; there is none that enlarges
+        turned = degrees % 90 == 0
+        return cls(float(grid.base) ** steps if whole else shrink, degrees, steps, whole and turned)
+
+    def __call__(self, x: Tensor, grid: Grid) -> Tensor:
+        """Moves a signal (1, C, L) or (1, C, H, W): by the grid's own T on the grid, elsewhere by other means."""
+        if self.shrink == float(grid.base) ** self.steps and self.steps >= 0:
+            x = grid.act(x, self.steps)
+        elif grid.ndim == 1:
+            x = torch.stack([play(channel, self.shrink) for channel in x[0].split(1)], 1)
+        else:
+            size = [max(1, round(n / self.shrink)) for n in x.shape[2:]]
+            x = F.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
+        return self.turned(x)
+
+    def told(self, ndim: int) -> str:
+        """Says what is done to a sound (ndim 1) or an image (ndim 2).
+
+        Example:
+            >>> Move.on(Grid(1), 2).told(ndim=1), Move.on(Grid(2), 2, 90).told(ndim=2)
+            ('at speed ×2', 'at size ×0.5, turned by 90°')
+        """
+        if ndim == 1:
+            return f"at speed ×{self.shrink:.3g}"
+        return f"at size ×{1 / self.shrink:.3g}, turned by {self.degrees:g}°"
+
+    def turned(self, x: Tensor) -> Tensor:
+        """Turns (1, C, H, W), or leaves a sound as it is."""
+        if self.degrees % 90 == 0:
+            return x.rot90(round(self.degrees / 90), (2, 3)) if self.degrees % 360 else x
+        return turn(x[0], self.degrees)[None]
+
+
+@dataclass(frozen=True)
+class Level:
+    """Features of the original, as those of the moved signal should be, and those of the moved signal.
+
+    Attributes:
+        name: The levels that are compared.
+        original: Features (C, L) or (C, H, W) of the original, as they are.
+        expected: The same, turned and of the size of ``moved``.
+        moved: Features of the moved signal.
+    """
+
+    name: str
+    original: Tensor
+    expected: Tensor
+    moved: Tensor
+
+    @property
+    def error(self) -> float:
+        """How far the features are from what they should be, relative; 0.0 is equality to the last bit."""
+        if torch.equal(self.moved, self.expected):
+            return 0.0
+        return ((self.moved - self.expected).norm() / self.expected.norm().clamp(min=1e-12)).item()
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one network makes of the two signals; probabilities are (num_classes,).
+
+    Level i of the moved signal is compared with level i + ``steps`` of the original.
+    """
+
+    name: str
+    steps: int
+    levels: list[Level]
+    probabilities: Tensor
+    moved_probabilities: Tensor
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both networks on both signals, (C, L) or (C, H, W).
+
+    Attributes:
+        move: What was done.
+        exact: Whether the network's group has this move, and the network enough scales for it.
+        signal: The original.
+        moved: The signal, moved.
+        plain: What the plain twin makes of them.
+        ours: What the network does.
+    """
+
+    move: Move
+    exact: bool
+    signal: Tensor
+    moved: Tensor
+    plain: Side
+    ours: Side
+
+
+class Pair:
+    """A network and its plain twin.
+
+    A network that divides its inputs by their root mean square is given signals that were divided before they were
+    moved: it is exact from there on.
+
+    Args:
+        network: The network.
+        task: What it was trained for.
+        twin: The plain network; None makes one, see `plain_twin`.
+
+    Raises:
+        ValueError: The network has no grid, or the twin takes other inputs or gives other classes.
+    """
+
+    def __init__(self, network: nn.Module, task: Task, twin: Network | None = None) -> None:
+        grid = next(
+            (module.grid for module in network.modules() if isinstance(getattr(module, "grid", None), Grid)), None
+        )
+        if grid is None or not isinstance(network, Network):
+            raise ValueError(f"ckpt must be a wavelet network of wavenets.models; {type(network).__name__} is none")
+        self.grid, self.task = grid, task
+        self.twin, self.twin_name = (twin, "plain twin, trained") if twin else plain_twin(network)
+        self.network = network
+        if (self.twin.ndim, self.twin.in_channels) != (network.ndim, network.in_channels):
+            raise ValueError(f"twin={type(self.twin).__name__} does not take the inputs of {type(network).__name__}")
+        self.divides = [net.normalize for net in (self.twin, network)]
+        for net in self.twin, network:
+            net.normalize = False
+            net.eval()
+
+    def compare(self, x: Tensor, shrink: float = 1.0, degrees: float = 0.0) -> Comparison:
+        """Runs both networks on a signal, and on the signal moved.
+
+        Args:
+            x: Signal of shape (1, C, L) or (1, C, H, W).
+            shrink: See `Move`.
+            degrees: See `Move`.
+
+        Raises:
+            ValueError: The signal, or what the move leaves of it, is too small for a network.
+        """
+        move = Move.on(self.grid, shrink, degrees)
+        moved = move(x, self.grid)
+        root = x.square().mean(tuple(range(1, x.ndim)), keepdim=True).sqrt().clamp(min=1e-5)
+        scaled = [(x / root, move(x / root, self.grid)) if divides else (x, moved) for divides in self.divides]
+        plain = self._side(self.twin, self.twin_name, move, *scaled[0])
+        ours = self._side(self.network, "ours", move, *scaled[1])
+        return Comparison(move, move.on_grid and move.steps == ours.steps, x[0], moved[0], plain, ours)
+
+    @torch.inference_mode()
+    def _side(self, network: Network, name: str, move: Move, x: Tensor, moved: Tensor) -> Side:
+        features = [network.features(signal) for signal in (x, moved)]
+        probabilities = [self.task.probabilities(network.readout(network.classifier(some)))[0] for some in features]
+        original, after = (self._scales(some) for some in features)
+        count = len(original)
+        steps = max(-count + 1, min(count - 1, move.steps))
+        levels = []
+        for i, have in enumerate(after):
+            if 0 <= i + steps < count:
+                before = original[i + steps]
+                expected = move.turned(before)
+                if expected.shape != have.shape:
+                    mode = "linear" if have.ndim == 3 else "bilinear"
+                    expected = F.interpolate(expected, have.shape[2:], mode=mode, align_corners=False)
+                title = f"{name}\nlevel {i + steps} → {i}" if count > 1 else name
+                levels.append(Level(title, before[0], expected[0], have[0]))
+        return Side(name, steps, levels, *probabilities)
+
+    def _scales(self, features: Tensor | Sequence[Tensor]) -> list[Tensor]:
+        """A tensor for each scale, in the signal's own frame."""
+        if isinstance(features, Tensor):
+            return [features]
+        return list(RotationPool("max", self.grid)(features)) if self.grid.rotations > 1 else list(features)
+
+
+def plain_twin(network: Network) -> tuple[Network, str]:
+    """Makes the plain twin of a network, and says what it is.
+
+    Of a network of the shared form without turns it has the weights: it is the same network on the finest scale alone.
+    Any other twin is untrained; the seed is always the same.
+
+    Raises:
+        ValueError: There is none.
+    """
+    kind: Any = getattr(models, type(network).__name__.removeprefix("Wavelet"), None)
+    if kind is None or kind is type(network):
+        raise ValueError(f"{type(network).__name__} has no plain twin of the same name; give one with twin=RUN")
+    known = inspect.signature(kind.__init__).parameters
+    arguments = {key: value for key, value in network.arguments.items() if key in known}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        twin: Network = kind(**{key: value for key, value in arguments.items() if key != "width"})
+    theirs = {key: value for key, value in network.state_dict().items() if not key.endswith("_extra_state")}
+    own = twin.state_dict()
+    if [value.numel() for value in own.values()] != [value.numel() for value in theirs.values()]:
+        return twin, "plain twin, untrained"
+    pairs = zip(own.items(), theirs.values(), strict=True)
+    twin.load_state_dict({key: value.reshape(ours.shape) for (key, ours), value in pairs})
+    return twin, "plain twin, same weights"

@@ -1,0 +1,234 @@
+"""The demonstration without its page: what is moved, what is compared with what, and what is said of it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+from torch import Tensor
+
+from experiments.data import dropped
+from experiments.data.recordings import read_recording
+from experiments.demo import Demo
+from experiments.report.comparison import Comparison, Move, Pair
+from experiments.report.comparison_plots import features, probabilities, told
+from experiments.run import Card
+from experiments.training.task import MultiClass, MultiLabel
+from tests.networks import noise
+from wavenets import Grid
+from wavenets.models import DigitCNN, EnvelopeMNet, MNet, Network, WaveletDigitCNN, WaveletMNet
+from wavenets.testing import equivariance_error
+
+RATE = 8000
+SHARED: dict[str, Any] = {"form": "shared", "num_scales": 3}
+
+
+@pytest.fixture(scope="module")
+def sounds() -> Pair:
+    torch.manual_seed(1)
+    return Pair(WaveletMNet(3, 7, normalize=True, **SHARED), MultiClass(7))
+
+
+@pytest.fixture(scope="module")
+def images() -> Pair:
+    torch.manual_seed(1)
+    return Pair(WaveletDigitCNN(width=8, base=2**0.5, rotations=4, num_scales=5), MultiClass(10))
+
+
+def chirps() -> Tensor:
+    return torch.from_numpy(dropped.example_sound(RATE, 8001))[None, None]
+
+
+def digit() -> Tensor:
+    return dropped.image(dropped.example_image(1), 1, (40, 50))
+
+
+def errors(comparison: Comparison) -> list[float]:
+    return [level.error for level in comparison.ours.levels]
+
+
+@pytest.mark.parametrize(("speed", "count"), [(1, 3), (2, 2), (1.99, 2), (4, 1)])
+def test_on_the_grid_features_of_a_sound_move_exactly(speed: float, count: int, sounds: Pair) -> None:
+    comparison = sounds.compare(chirps(), speed)
+    assert comparison.exact and errors(comparison) == [0.0] * count
+    steps = round(np.log2(speed))
+    assert comparison.moved.shape[-1] == -(-8001 // 2**steps)
+    assert [level.name for level in comparison.ours.levels] == [f"ours\nlevel {i + steps} → {i}" for i in range(count)]
+    if steps:
+        assert comparison.plain.levels[0].error > 0.2
+        assert equivariance_error(sounds.network.features, chirps(), steps=steps) == errors(comparison)
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+@pytest.mark.parametrize(("size", "count"), [(1, 3), (0.71, 2), (0.5, 1)])
+def test_on_the_grid_features_of_an_image_move_exactly(size: float, count: int, degrees: int, images: Pair) -> None:
+    comparison = images.compare(digit(), 1 / size, degrees)
+    assert comparison.exact and errors(comparison) == [0.0] * count
+    height, width = (round(40 * size), round(50 * size)) if size != 0.71 else (28, 35)
+    assert comparison.moved.shape[1:] == ((width, height) if degrees % 180 else (height, width))
+    (plain,) = comparison.plain.levels
+    assert plain.error > 0.1 if (size, degrees) != (1, 0) else plain.error == 0
+    assert plain.expected.shape == plain.moved.shape
+
+
+def test_an_error_is_measured_against_what_the_features_should_be(images: Pair) -> None:
+    (level,) = images.compare(digit(), 1, 90).plain.levels
+    with torch.no_grad():
+        before, after = (images.twin.features(x)[0] for x in (digit(), digit().rot90(1, (2, 3))))
+    assert torch.equal(level.original, before) and torch.equal(level.moved, after)
+    assert torch.equal(level.expected, before.rot90(1, (1, 2)))
+    expected = np.linalg.norm(after - before.rot90(1, (1, 2))) / np.linalg.norm(before)
+    assert level.error == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("speed", "low", "high"), [(0.5, 1e-6, 0.02), (1.41, 0.02, 2.0), (3, 0.02, 2.0)])
+def test_off_the_grid_errors_are_told_as_they_are(speed: float, low: float, high: float, sounds: Pair) -> None:
+    comparison = sounds.compare(chirps(), speed)
+    assert not comparison.exact and errors(comparison) and all(low < error < high for error in errors(comparison))
+    assert comparison.moved.shape[-1] == -(-8001 // speed)
+
+
+def test_a_network_of_one_scale_has_no_smaller_images() -> None:
+    pair = Pair(WaveletDigitCNN(width=8, rotations=4, form="shared", num_scales=1), MultiClass(10))
+    comparison = pair.compare(digit(), 2, 90)
+    assert not comparison.exact and len(comparison.ours.levels) == 1 and errors(comparison)[0] > 0.01
+    assert pair.compare(digit(), 1, 270).exact
+    assert not pair.compare(digit(), 1, 45).exact
+
+
+def test_between_quarter_turns_maps_are_turned_by_the_rest(images: Pair) -> None:
+    blurred = torch.nn.functional.avg_pool2d(noise(1, 1, 64, 64), 9, 1, 4)
+    near = images.compare(blurred, 1, 1).ours.levels[0]  # one degree: nearly the same
+    far = images.compare(blurred, 1, 45).ours.levels[0]
+    assert 0 < near.error < 0.2 and near.error < far.error / 2
+
+
+def test_the_twin_of_a_shared_network_is_its_finest_scale(sounds: Pair) -> None:
+    assert sounds.twin_name == "plain twin, same weights" and type(sounds.twin) is MNet
+    x = chirps() * 3
+    with torch.no_grad():
+        torch.testing.assert_close(sounds.twin.features(x), sounds.network.features(x)[0], rtol=0, atol=1e-5)
+    sounds.network.load_plain(sounds.twin.state_dict())  # which is the other way round, and fits
+
+
+def test_any_other_twin_is_untrained_and_always_the_same() -> None:
+    network = WaveletDigitCNN(3, in_channels=3, width=8, rotations=4, num_scales=4)
+    one, two = (Pair(network, MultiClass(3)) for _ in range(2))
+    assert one.twin_name == "plain twin, untrained" and isinstance(one.twin, DigitCNN)
+    assert all(torch.equal(a, b) for a, b in zip(one.twin.parameters(), two.twin.parameters(), strict=True))
+    assert one.twin.in_channels == 3 and one.twin(noise(1, 3, 30, 30)).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Pair(MNet(3), MultiClass(10)), "ckpt must be a wavelet network of wavenets.models; MNet is none"),
+        (lambda: Pair(EnvelopeMNet(3, **SHARED), MultiClass(10)), "EnvelopeMNet has no plain twin .* twin=RUN"),
+        (lambda: Pair(WaveletMNet(3), MultiClass(10), DigitCNN()), "twin=DigitCNN does not take the inputs of"),
+    ],
+)
+def test_networks_that_cannot_be_compared(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_probabilities_are_the_networks_own(sounds: Pair, images: Pair) -> None:
+    network = WaveletMNet(3, 7, normalize=True, **SHARED).eval()
+    network.load_state_dict(sounds.network.state_dict())
+    with torch.no_grad():
+        expected = network(chirps())[0]
+        digits = images.network(images.compare(digit(), 2, 90).moved[None])[0]
+    assert torch.equal(sounds.compare(chirps(), 2).ours.probabilities, expected.softmax(0))
+    assert torch.equal(images.compare(digit(), 2, 90).ours.moved_probabilities, digits.softmax(0))
+    tags = Pair(sounds.network, MultiLabel(7), sounds.twin)
+    assert tags.compare(chirps()).ours.probabilities.sum() != pytest.approx(1, abs=0.01)
+
+
+def test_what_is_too_small_is_said(images: Pair) -> None:
+    with pytest.raises(ValueError, match=r"DigitCNN needs at least 4 pixels a side, got 3 × 3"):
+        images.compare(noise(1, 1, 10, 10), 4)
+
+
+def test_a_sound_is_given_as_the_tests_were(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, (30000, 2)), 44100)
+    (clip,) = read_recording(tmp_path / "a.wav", RATE, 6000).clips()
+    assert np.array_equal(dropped.sound(tmp_path / "a.wav", RATE, 6000)[0], clip)
+    assert dropped.sound(tmp_path / "a.wav", RATE, 3000).shape == (1, 1, 3000)
+
+
+def test_an_image_is_fitted_in(tmp_path: Path) -> None:
+    dark = np.zeros((60, 30, 3), np.uint8)
+    dark[20:40, 10:20] = 255
+    fitted = dropped.image(dark, 1, (28, 28))
+    assert fitted.shape == (1, 1, 28, 28) and fitted[0, 0, 14, 14] == 1 and fitted[..., :5].max() == 0
+    assert torch.equal(dropped.image(255 - dark, 1, (28, 28)), fitted)  # ink on paper
+    assert torch.equal(dropped.image(dark[..., 0], 3, None)[0, 2], torch.from_numpy(dark[..., 0]) / 255)
+    assert dropped.image(255 - dark, 3, (30, 40)).shape == (1, 3, 30, 40)
+    assert dropped.image(np.zeros((1000, 500), np.uint8), 3).shape == (1, 3, 224, 112)
+    assert dropped.example_image(3).shape[2] == 3
+
+
+def published(network: Network, folder: Path, **card: Any) -> Path:
+    """A folder as `report.weights` writes it of a run."""
+    config = {"data": {"size": 28}, "task": {"_target_": "experiments.training.task.MultiClass"}}
+    network.save_pretrained(folder, Card(config, **card).to_dict())
+    return folder
+
+
+def test_the_page_shows_both_networks(tmp_path: Path) -> None:
+    classes = [f"class_{i}" for i in range(7)]
+    heard = {"classes": classes, "sample_rate": RATE, "num_samples": 8000}
+    ours = published(WaveletMNet(3, 7, normalize=True, **SHARED), tmp_path / "ours", **heard)
+    demo = Demo.load(ours, published(MNet(3, 7), tmp_path / "plain", **heard))
+    soundfile.write(tmp_path / "a.wav", chirps()[0, 0].numpy(), RATE)
+    line, maps, bars, (rate, samples) = demo.show(tmp_path / "a.wav", 2.0)
+    plain = demo.compare(tmp_path / "a.wav", 2.0).plain
+    assert plain.name == "plain twin, trained"
+    assert line == (
+        "**At speed ×2**: a move of its group. "
+        f"Plain twin, trained: **{told(plain.levels[0].error)}**. Ours: **0, to the last bit**."
+    )
+    assert (rate, samples.dtype, len(samples)) == (RATE, np.int16, 4000)
+    texts = [text.get_text() for ax in maps.axes for text in ax.texts]
+    assert texts[1:] == [told(plain.levels[0].error), *["0, to the last bit"] * 2]
+    assert [ax.get_title() for ax in bars.axes] == ["plain twin, trained", "ours"]
+    assert {text.get_text() for text in bars.axes[1].get_yticklabels()} == {name.replace("_", " ") for name in classes}
+    lengths = sorted(patch.get_width() for patch in bars.axes[1].patches)
+    comparison = demo.compare(tmp_path / "a.wav", 2.0).ours
+    expected = torch.cat([comparison.probabilities, comparison.moved_probabilities]).sort().values
+    assert lengths == pytest.approx(expected.tolist())
+
+
+def test_an_image_is_turned_on_the_page(tmp_path: Path) -> None:
+    network = WaveletDigitCNN(width=8, form="shared", rotations=4, num_scales=1)
+    demo = Demo.load(published(network, tmp_path / "net", classes=list("0123456789")))
+    line, maps, _ = demo.show(np.asarray(Image.new("RGB", (100, 80))), 1.0, 90.0)
+    assert line.startswith("**At size ×1, turned by 90°**: a move of its group. Plain twin, untrained: **")
+    assert maps.axes[1].get_title() == "the image at size ×1, turned by 90°"
+    assert demo.input(dropped.example_image(1)).shape == (1, 1, 28, 28)
+
+
+def test_twins_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    net = published(WaveletDigitCNN(3, width=8), tmp_path / "net", classes=["a", "b", "c"])
+    other = published(DigitCNN(3, width=8), tmp_path / "other", classes=["a", "b", "d"])
+    for twin, message in (net, "is a WaveletDigitCNN, where a plain network"), (other, "was trained on other classes"):
+        with pytest.raises(ValueError, match=f"twin={twin} {message}"):
+            Demo.load(net, twin)
+
+
+def test_moves_are_found_on_any_grid() -> None:
+    assert Move.on(Grid(1, "3/2"), 2.25) == Move(2.25, 0.0, 2, True)
+    assert Move.on(Grid(1), 0.5) == Move(0.5, 0.0, -1, False)
+    assert Move.on(Grid(2), 1, 450).on_grid and not Move.on(Grid(2), 1, 100).on_grid
+
+
+def test_pictures_of_classes_that_are_many(sounds: Pair) -> None:
+    pair = Pair(WaveletMNet(3, 30, **SHARED), MultiClass(30))
+    figure = probabilities(pair.compare(chirps()), [str(i) for i in range(30)], top=4)
+    shown = [int(text.get_text()) for text in figure.axes[1].get_yticklabels()]
+    expected = pair.compare(chirps()).ours.probabilities.topk(4).indices.tolist()
+    assert shown == sorted(expected, reverse=True)
+    assert len(features(pair.compare(chirps(), 4), RATE).axes) == 3 * (1 + 1 + 1)
