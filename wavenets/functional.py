@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wavenets._conv_pool import conv1d_max_pool
+from wavenets._export import exporting
 from wavenets._frames import Batch, neighbours, together
 from wavenets.grid import Grid
 from wavenets.levels import Levels, check_levels
@@ -59,7 +60,7 @@ def lift(
         raise ValueError(f"stride and max_pool must be at least 1, got {stride} and {max_pool}")
     views = grid.views(input, num_scales)
     coarsest = [(n - 1) // stride + 1 for n in views[-1].shape[2:]]
-    if min(coarsest) < max_pool:
+    if not exporting() and min(coarsest) < max_pool:
         raise ValueError(
             f"level {num_scales - 1} of size {tuple(coarsest)} is smaller than max_pool={max_pool}: "
             "give a longer input or use fewer scales"
@@ -192,7 +193,7 @@ def _conv_frames(
 
 def _channels_last(kernel: Tensor) -> Tensor:
     """Puts the channels of a kernel last in memory, without a memory format, which vmap does not know."""
-    return kernel.movedim(1, -1).contiguous().movedim(-1, 1)
+    return kernel.contiguous() if torch.compiler.is_compiling() else kernel.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
 def _check(x: Tensor, kernels: Sequence[Tensor], channels: int, grid: Grid) -> None:

@@ -23,6 +23,7 @@ from wavenets.nn import (
     ScaleReadout,
     Views,
 )
+from wavenets.nn.levels import MaxPool1d
 from wavenets.nn.readout import Positions
 
 Form = Literal["published", "shared"]
@@ -111,7 +112,7 @@ def plain_layers(ndim: int, published: Published) -> Layers:
         return nn.Sequential(layer, pool(max_pool)) if max_pool > 1 else layer
 
     norm = (nn.BatchNorm1d, nn.BatchNorm2d)[ndim - 1]
-    pool = (nn.MaxPool1d, nn.MaxPool2d)[ndim - 1]
+    pool = (MaxPool1d, nn.MaxPool2d)[ndim - 1]
 
     def finish(classifier: nn.Module, channels: int, num_classes: int) -> tuple[nn.Module, nn.Module]:
         return classifier, Average()
