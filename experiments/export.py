@@ -146,8 +146,8 @@ def export(cfg: DictConfig) -> tuple[Path, float]:
     checkpoint = find_checkpoint(cfg.ckpt)
     suffix = SUFFIXES[cfg.format]
     file = Path(cfg.out) if cfg.out is not None else checkpoint.with_suffix(suffix)
-    if file.suffix != Path(suffix).suffix:
-        raise ValueError(f"out={file} must end in {Path(suffix).suffix}")
+    if not file.name.endswith(ending := "." + suffix.rpartition(".")[2]):
+        raise ValueError(f"out={file} must end in {ending}")
     if not file.parent.is_dir():
         raise FileNotFoundError(f"{file.parent} not found, where {file.name} is to be written")
     trust = as_list(cfg.trust)

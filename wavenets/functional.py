@@ -147,6 +147,35 @@ def group_conv(
     return Levels(*output)
 
 
+def to_tensor(input: Sequence[Tensor], grid: Grid | None = None) -> Tensor:
+    """Puts features on the group into one tensor, every level upscaled to the finest: a learned scalogram.
+
+    For plots, transformers and plain convolutions. What follows is no longer equivariant by itself.
+
+    Args:
+        input: Levels, finest first, R for each scale with rotations.
+        grid: The group; needed if there are rotations. Turned levels are turned back into the signal's frame.
+
+    Returns:
+        Tensor of shape (B, C, S, L) or (B, C, S, H, W): S levels, with rotations S·R, turns innermost.
+
+    Raises:
+        ValueError: If the input is not levels.
+
+    Example:
+        >>> from wavenets.nn import LiftingConv1d
+        >>> to_tensor(LiftingConv1d(1, 16, kernel_size=79, num_scales=9)(torch.randn(2, 1, 22050))).shape
+        torch.Size([2, 16, 9, 22050])
+    """
+    rotations = grid.rotations if grid else 1
+    check_levels(input, rotations)
+    grid = grid or Grid(input[0].ndim - 2)
+    finer = rotations // grid.turns
+    upright = [grid.turned(level, -(i % rotations // finer)) for i, level in enumerate(input)]
+    size = upright[0].shape[2:]
+    return torch.stack([*upright[:rotations], *(grid.upscale(y, size) for y in upright[rotations:])], 2)
+
+
 def same_conv(
     input: Tensor,
     weight: Tensor,

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple, TypedDict, get_args
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wavenets._export import exporting
 from wavenets.grid import Grid
 from wavenets.levels import Levels
 from wavenets.nn import (
@@ -167,6 +169,19 @@ def plain_conv(ndim: int, i: int, o: int, kernel_size: int, stride: int, bias: b
 def add(branch: Any, shortcut: Any) -> Any:
     """Adds a shortcut to a branch, without the coarsest levels, which the branch has consumed."""
     return branch + (shortcut if isinstance(shortcut, Tensor) else shortcut[: len(branch)])
+
+
+class AdaptiveAvgPool1d(nn.AdaptiveAvgPool1d):
+    """torch's, which exported for ONNX would be right for one length only."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not exporting():
+            return super().forward(input)
+        length, edge = input.shape[2], torch.arange(self.output_size + 1, device=input.device) * input.shape[2]
+        first, end = edge[:-1] // self.output_size, -(-edge[1:] // self.output_size)
+        position = torch.arange(length, device=input.device)[:, None]
+        inside = (position >= first) & (position < end)  # (length, output_size)
+        return input @ (inside / (end - first)).to(input.dtype)
 
 
 class WidenChannels(nn.Module):
