@@ -27,6 +27,7 @@ bench: .venv/installed
 	$(BIN)/python -m benchmarks.limits --out docs/benchmarks
 	$(BIN)/python -m benchmarks.limits --dim 2 --out docs/benchmarks
 	$(BIN)/python -m benchmarks.scaling --out docs/benchmarks
+	$(BIN)/python -m benchmarks.latency --out docs/benchmarks
 	$(BIN)/python -m benchmarks.page
 
 .venv/installed: setup.cfg constraints.txt

@@ -48,10 +48,10 @@ def example(network: nn.Module, shape: Sequence[int] | None = None) -> tuple[Ten
 
 def program(network: nn.Module, x: Tensor, free: dict[int, Any]) -> ExportedProgram:
     """Gives the network as one graph for all batches and sizes."""
-    with _quick(), torch.fx.experimental._config.patch(backed_size_oblivious=True):  # sizes of 1 are nothing special
-        return torch.export.export(
-            network, (x,), dynamic_shapes=(free,), prefer_deferred_runtime_asserts_over_guards=True
-        )
+    oblivious = torch.fx.experimental._config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
+    with _quick(), oblivious:  # a size of 1 is then a size like any other
+        options: Any = {"dynamic_shapes": (free,), "prefer_deferred_runtime_asserts_over_guards": True}
+        return torch.export.export(network, (x,), **options)
 
 
 def to_onnx(network: nn.Module, x: Tensor, free: dict[int, Any], metadata: Mapping[str, str], file: Path) -> Run:

@@ -19,4 +19,4 @@ def new_symbol(size: int) -> int:
         return size
     symbol: Any = torch.scalar_tensor(size, dtype=torch.int64).item()
     torch._check(symbol >= 2)  # otherwise it would be asked whether there is one number, which would be stretched
-    return symbol  # type: ignore[no-any-return]
+    return symbol

@@ -177,8 +177,9 @@ class AdaptiveAvgPool1d(nn.AdaptiveAvgPool1d):
     def forward(self, input: Tensor) -> Tensor:
         if not exporting():
             return super().forward(input)
-        length, edge = input.shape[2], torch.arange(self.output_size + 1, device=input.device) * input.shape[2]
-        first, end = edge[:-1] // self.output_size, -(-edge[1:] // self.output_size)
+        length, pieces = input.shape[2], int(self.output_size)  # type: ignore[arg-type]
+        edge = torch.arange(pieces + 1, device=input.device) * length
+        first, end = edge[:-1] // pieces, -(-edge[1:] // pieces)
         position = torch.arange(length, device=input.device)[:, None]
         inside = (position >= first) & (position < end)  # (length, output_size)
         return input @ (inside / (end - first)).to(input.dtype)

@@ -114,8 +114,8 @@ class ScaleBatchNorm(nn.Module):
         check_levels(input)
         if torch.compiler.is_compiling() and not self.training:  # where layouts are the compiler's, and a view costs
             norm = self.norm
-            affine: Any = norm.running_mean, norm.running_var, norm.weight, norm.bias
-            return Levels(*(F.batch_norm(level, *affine, eps=norm.eps) for level in input))
+            mean, var, weight, bias = norm.running_mean, norm.running_var, norm.weight, norm.bias
+            return Levels(*(F.batch_norm(level, mean, var, weight, bias, eps=norm.eps) for level in input))
         channels_last = [level.movedim(1, -1) for level in input]
         flat = [level.flatten(0, -2) for level in channels_last]  # (positions, C)
         if self.training:
