@@ -58,6 +58,7 @@ bench: .venv/installed
 	$(BIN)/python -m benchmarks.limits --out docs/benchmarks
 	$(BIN)/python -m benchmarks.limits --dim 2 --out docs/benchmarks
 	$(BIN)/python -m benchmarks.scaling --out docs/benchmarks
+	$(BIN)/python -m benchmarks.latency --out docs/benchmarks
 	$(BIN)/python -m benchmarks.page
 
 # Builds wheel and sdist into dist/, checks them, and runs tests of the library out of the sdist

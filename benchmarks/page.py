@@ -19,6 +19,11 @@ LIMITS = """## Where the time goes
 Time of a layer, alone, as a multiple of the least time that its multiply-adds or its memory traffic allow on this
 machine, in a training step.
 """
+LATENCY = """## Latency
+
+Of one input, as in live use, where calls for each level dominate. A real-time factor of 0.01 means that one thread
+judges a second of sound in 10 ms. "×" is the median over the rounds of the time as a multiple of M5's, run alike.
+"""
 
 
 def table(columns: list[str], rows: list[list[str]]) -> str:
@@ -55,6 +60,18 @@ def limits(results: dict[str, Any]) -> str:
     return table(["", *kinds, "all"], lines)
 
 
+def latency(results: dict[str, Any]) -> str:
+    """The section of ``benchmarks.latency``: a row for each network and way of running it."""
+    columns = [results["title"], "run", "median", "fastest", "real-time factor", "× M5"]
+    lines = []
+    for row in results["rows"]:
+        median, fastest = (f"{row[key] * 1e3:.1f} ms" for key in ("seconds", "fastest"))
+        lines.append(
+            [row["network"], row["way"], median, fastest, f"{row['real_time_factor']:.4f}", f"{row['ratio']:.1f}"]
+        )
+    return table(columns, lines)
+
+
 def main() -> None:
     """Runs the command."""
     parts = [HEAD]
@@ -62,6 +79,8 @@ def main() -> None:
         parts.append(forward(json.loads(file.read_text())))
     if files := sorted(FOLDER.glob("limits_*.json")):
         parts += [LIMITS, *(limits(json.loads(file.read_text())) for file in files)]
+    if (file := FOLDER / "latency.json").exists():
+        parts += [LATENCY, latency(json.loads(file.read_text()))]
     if (FOLDER / "scaling.png").exists():
         parts.append("## Cost against scales and length\n\n![Time against scales and length](benchmarks/scaling.png)\n")
     PAGE.write_text("\n".join(parts))

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wavenets._conv_pool import conv1d_max_pool
+from wavenets._export import exporting
 from wavenets._frames import Batch, neighbours, together
 from wavenets.grid import Grid
 from wavenets.levels import Levels, check_levels
@@ -59,7 +60,7 @@ def lift(
         raise ValueError(f"stride and max_pool must be at least 1, got {stride} and {max_pool}")
     views = grid.views(input, num_scales)
     coarsest = [(n - 1) // stride + 1 for n in views[-1].shape[2:]]
-    if min(coarsest) < max_pool:
+    if not exporting() and min(coarsest) < max_pool:
         raise ValueError(
             f"level {num_scales - 1} of size {tuple(coarsest)} is smaller than max_pool={max_pool}: "
             "give a longer input or use fewer scales"
@@ -146,6 +147,35 @@ def group_conv(
     return Levels(*output)
 
 
+def to_tensor(input: Sequence[Tensor], grid: Grid | None = None) -> Tensor:
+    """Puts features on the group into one tensor, every level upscaled to the finest: a learned scalogram.
+
+    For plots, transformers and plain convolutions. What follows is no longer equivariant by itself.
+
+    Args:
+        input: Levels, finest first, R for each scale with rotations.
+        grid: The group; needed if there are rotations. Turned levels are turned back into the signal's frame.
+
+    Returns:
+        Tensor of shape (B, C, S, L) or (B, C, S, H, W): S levels, with rotations S·R, turns innermost.
+
+    Raises:
+        ValueError: If the input is not levels.
+
+    Example:
+        >>> from wavenets.nn import LiftingConv1d
+        >>> to_tensor(LiftingConv1d(1, 16, kernel_size=79, num_scales=9)(torch.randn(2, 1, 22050))).shape
+        torch.Size([2, 16, 9, 22050])
+    """
+    rotations = grid.rotations if grid else 1
+    check_levels(input, rotations)
+    grid = grid or Grid(input[0].ndim - 2)
+    finer = rotations // grid.turns
+    upright = [grid.turned(level, -(i % rotations // finer)) for i, level in enumerate(input)]
+    size = upright[0].shape[2:]
+    return torch.stack([*upright[:rotations], *(grid.upscale(y, size) for y in upright[rotations:])], 2)
+
+
 def same_conv(
     input: Tensor,
     weight: Tensor,
@@ -192,7 +222,7 @@ def _conv_frames(
 
 def _channels_last(kernel: Tensor) -> Tensor:
     """Puts the channels of a kernel last in memory, without a memory format, which vmap does not know."""
-    return kernel.movedim(1, -1).contiguous().movedim(-1, 1)
+    return kernel.contiguous() if torch.compiler.is_compiling() else kernel.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
 def _check(x: Tensor, kernels: Sequence[Tensor], channels: int, grid: Grid) -> None:

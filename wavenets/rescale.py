@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wavenets._export import exporting, new_symbol
+
 # The low-pass filter of T in 1D, as torchaudio's default has it: a sinc that ends at the sixth zero crossing, under a
 # Hann window, cut at 99 % of the new Nyquist frequency.
 ZERO_CROSSINGS = 6
@@ -44,6 +46,8 @@ def downscaled_size(n: int, base: Fraction, ndim: int) -> int:
     p, q = base.numerator, base.denominator
     if ndim == 1:
         return (n * q + p - 1) // p
+    if p % 2 or p > 2**16:  # no ties: there are some only of multiples of p / 2
+        return (2 * n * q + p) // (2 * p)
     # With a = ⌊nq/p⌋, adding p - 1 before the division by 2p sends a tie down to a; if a is odd, one more sends it up.
     return (2 * n * q + p - 1 + n * q // p % 2) // (2 * p)
 
@@ -60,14 +64,15 @@ def downscale1d(x: Tensor, base: Fraction) -> Tensor:
     phases = F.conv1d(padded, filters, stride=base.numerator)  # (B·C, q, L/p)
     y, length = phases.transpose(1, 2).flatten(1), downscaled_size(x.shape[2], base, 1)
     if torch.compiler.is_compiling():  # whether there is something to cut off is not asked: one graph for all lengths
-        y = y.index_select(1, torch.arange(length, device=x.device))
+        y = y.index_select(1, torch.arange(new_symbol(length), device=x.device))
+        return y.unflatten(0, x.shape[:2])
     return y[:, :length].unflatten(0, x.shape[:2])
 
 
 @_precisely
 def downscale2d(x: Tensor, base: Fraction) -> Tensor:
     """Resizes (B, C, H, W) to 1/base of its size, bilinearly with anti-aliasing, as torchvision and Pillow do."""
-    size = [downscaled_size(n, base, 2) for n in x.shape[2:]]
+    size = [new_symbol(downscaled_size(n, base, 2)) for n in x.shape[2:]]
     return F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
 
 
@@ -92,6 +97,8 @@ def upscale(y: Tensor, size: Sequence[int]) -> Tensor:
 
     Half-pixel centres are what pooling needs: the maximum of a window stands for the middle of the window.
     """
+    if exporting() and y.ndim == 3:  # one operator, where of ``interpolate`` the exporter makes twenty
+        return torch.ops.aten.upsample_linear1d(y, list(size), False)
     if y.ndim == 3:  # as an image of one row, which torch can keep channels-last
         return F.interpolate(y[:, :, None], size=[1, *size], mode="bilinear", align_corners=False).squeeze(2)
     return F.interpolate(y, size=list(size), mode="bilinear", align_corners=False)

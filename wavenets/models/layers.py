@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple, TypedDict, get_args
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wavenets._export import exporting
 from wavenets.grid import Grid
 from wavenets.kernels import BSpline
 from wavenets.levels import Levels
@@ -24,6 +26,7 @@ from wavenets.nn import (
     ScaleReadout,
     Views,
 )
+from wavenets.nn.levels import MaxPool1d
 from wavenets.nn.readout import Positions
 
 Form = Literal["published", "shared"]
@@ -116,7 +119,7 @@ def plain_layers(ndim: int, published: Published) -> Layers:
         return nn.Sequential(layer, pool(max_pool)) if max_pool > 1 else layer
 
     norm = (nn.BatchNorm1d, nn.BatchNorm2d)[ndim - 1]
-    pool = (nn.MaxPool1d, nn.MaxPool2d)[ndim - 1]
+    pool = (MaxPool1d, nn.MaxPool2d)[ndim - 1]
 
     def finish(classifier: nn.Module, channels: int, num_classes: int) -> tuple[nn.Module, nn.Module]:
         return classifier, Average()
@@ -177,6 +180,20 @@ def plain_conv(ndim: int, i: int, o: int, kernel_size: int, stride: int, bias: b
 def add(branch: Any, shortcut: Any) -> Any:
     """Adds a shortcut to a branch, without the coarsest levels, which the branch has consumed."""
     return branch + (shortcut if isinstance(shortcut, Tensor) else shortcut[: len(branch)])
+
+
+class AdaptiveAvgPool1d(nn.AdaptiveAvgPool1d):
+    """torch's, which exported for ONNX would be right for one length only."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not exporting():
+            return super().forward(input)
+        length, pieces = input.shape[2], int(self.output_size)  # type: ignore[arg-type]
+        edge = torch.arange(pieces + 1, device=input.device) * length
+        first, end = edge[:-1] // pieces, -(-edge[1:] // pieces)
+        position = torch.arange(length, device=input.device)[:, None]
+        inside = (position >= first) & (position < end)  # (length, output_size)
+        return input @ (inside / (end - first)).to(input.dtype)
 
 
 class WidenChannels(nn.Module):

@@ -3,7 +3,7 @@
 import bisect
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +76,45 @@ class Network(nn.Module):
         Raises:
             ValueError: If x has another shape, or is smaller than ``min_size``.
         """
+        return self._trunk(x, lambda y: self.body(y))
+
+    def stages(self, x: Tensor) -> list[Any]:
+        """The features at the end of each stage, finest first: C2 … C5 of a ResNet, as a detector takes them.
+
+        A stage ends where the next layer makes the features smaller, and at the end.
+
+        Args:
+            x: Signal of shape (B, C, L) or (B, C, H, W).
+
+        Raises:
+            ValueError: If x has another shape, or is smaller than ``min_size``.
+
+        Example:
+            >>> from wavenets.models import WaveletResNet
+            >>> net = WaveletResNet(num_classes=5, form="shared", num_scales=2, width=8)
+            >>> [[tuple(level.shape[1:]) for level in stage] for stage in net.stages(torch.randn(1, 3, 64, 96))]
+            [[(8, 16, 24), (8, 8, 12)], [(16, 8, 12), (16, 4, 6)], [(32, 4, 6), (32, 2, 3)], [(64, 2, 3), (64, 1, 2)]]
+        """
+
+        def ends(y: Any) -> list[Any]:
+            stages = []
+            for layer in self.body.children():
+                before, y = y, layer(y)
+                if _finest(y).shape[2:] != _finest(before).shape[2:]:
+                    stages.append(before)
+            return [*stages, y]
+
+        return self._trunk(x, ends)  # type: ignore[no-any-return]
+
+    def _trunk(self, x: Tensor, body: Callable[[Any], Any]) -> Any:
+        """Looks at the signal, and runs a body after the stem."""
         if x.ndim != self.ndim + 2 or x.shape[1] != self.in_channels:
             shape = ("L", "H, W")[self.ndim - 1]
             raise ValueError(f"expected an input of shape (B, {self.in_channels}, {shape}), got {tuple(x.shape)}")
         if self.normalize:
             x = x / x.square().mean(tuple(range(1, x.ndim)), keepdim=True).sqrt().clamp(min=1e-5)
         try:
-            return self.body(self.stem(x))
+            return body(self.stem(x))
         except (RuntimeError, ValueError) as error:
             if self._fits(x.shape[2:]):
                 raise
@@ -182,3 +214,7 @@ class Network(nn.Module):
         except (RuntimeError, ValueError):
             return False
         return True
+
+
+def _finest(features: Any) -> Tensor:
+    return features if isinstance(features, Tensor) else features[0]

@@ -3,7 +3,7 @@
 from torch import nn
 from typing_extensions import Unpack
 
-from wavenets.models.layers import Layers, Options, Published, plain_layers, wavelet_layers
+from wavenets.models.layers import AdaptiveAvgPool1d, Layers, Options, Published, plain_layers, wavelet_layers
 from wavenets.models.network import Network
 
 # (kernel size, max-pool or None) of the convolutions, all of stride 2; the width doubles with each. The published
@@ -77,7 +77,7 @@ def _parts(layers: Layers, num_classes: int, in_channels: int) -> tuple[nn.Modul
         if window:
             body.append(layers.pool(window))
     dense = nn.Sequential(
-        nn.AdaptiveAvgPool1d(POSITIONS),
+        AdaptiveAvgPool1d(POSITIONS),
         nn.Flatten(),
         *(nn.Linear(channels * POSITIONS, 8 * width), nn.ReLU(), nn.Dropout(0.25)),
         *(nn.Linear(8 * width, 4 * width), nn.ReLU(), nn.Dropout(0.25)),

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavenets._conv_pool import max_pool1d
+from wavenets._export import exporting
 from wavenets.grid import Grid
 from wavenets.levels import Levels, check_levels
 from wavenets.nn._kernel import positive
@@ -110,6 +112,10 @@ class ScaleBatchNorm(nn.Module):
 
     def forward(self, input: Sequence[Tensor]) -> Levels:
         check_levels(input)
+        if torch.compiler.is_compiling() and not self.training:  # where layouts are the compiler's, and a view costs
+            norm = self.norm
+            mean, var, weight, bias = norm.running_mean, norm.running_var, norm.weight, norm.bias
+            return Levels(*(F.batch_norm(level, mean, var, weight, bias, eps=norm.eps) for level in input))
         channels_last = [level.movedim(1, -1) for level in input]
         flat = [level.flatten(0, -2) for level in channels_last]  # (positions, C)
         if self.training:
@@ -133,7 +139,7 @@ class _ScalePool(nn.Module):
 
     def forward(self, input: Sequence[Tensor]) -> Levels:
         check_levels(input)
-        for i, level in enumerate(input):
+        for i, level in enumerate([] if exporting() else input):
             least = self._least_size(level.ndim - 2)
             if any(size < n for size, n in zip(level.shape[2:], least, strict=True)):
                 raise ValueError(
@@ -147,7 +153,9 @@ class _ScalePool(nn.Module):
         return [1 if self.ceil_mode else n - 2 * p for n, p in zip(sizes, padding, strict=True)]
 
 
-class _MaxPool1d(nn.MaxPool1d):
+class MaxPool1d(nn.MaxPool1d):
+    """torch's, which keeps channels last in memory and, exported, is for all lengths."""
+
     def forward(self, input: Tensor) -> Tensor:
         return max_pool1d(input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
@@ -163,7 +171,7 @@ class ScaleMaxPool1d(_ScalePool):
         [24, 12]
     """
 
-    pool = _MaxPool1d
+    pool = MaxPool1d
 
 
 class ScaleMaxPool2d(_ScalePool):

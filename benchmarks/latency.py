@@ -1,0 +1,93 @@
+"""Latency and real-time factor of M5 and W-M5 on one second of sound at 8 kHz: eager, compiled, in onnxruntime.
+
+A real-time factor of 0.01 means that one thread judges a second of sound in 10 ms. All are timed in turn, round after
+round, in one run.
+
+    python -m benchmarks.latency
+"""
+
+import argparse
+import statistics
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from benchmarks.timing import Step, seconds
+from experiments.export import example, to_onnx
+from experiments.run import write_json
+from wavenets.models import MNet, WaveletMNet
+
+RATE = 8000  # samples of a second
+NETWORKS = {
+    "M5": lambda: MNet(5),
+    "W-M5, shared form": lambda: WaveletMNet(5, form="shared"),
+    "W-M5, published form": lambda: WaveletMNet(5),
+}
+
+
+def steps(network: nn.Module, folder: Path) -> dict[str, Step]:
+    """One forward pass on one second, by way of running it."""
+    network.eval().requires_grad_(False)
+    x = torch.randn(1, 1, RATE)
+    ways = {
+        "eager": network,
+        "compiled": torch.compile(network),
+        "onnxruntime": to_onnx(network, *example(network), {}, folder / "network.onnx"),
+    }
+    return {way: partial(run, x) for way, run in ways.items()}
+
+
+def main() -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.latency", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=20, help="how often all are timed in turn")
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"), help="folder for a JSON file")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    timed: dict[str, Step] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, make in NETWORKS.items():
+            timed |= {f"{name}|{way}": step for way, step in steps(make(), Path(folder)).items()}
+        for step in timed.values():
+            step()
+        times = seconds(timed, 1, options.rounds, "one second at 8 kHz")
+    rows: list[dict[str, Any]] = []
+    for key, measured in times.items():
+        name, way = key.split("|")
+        median = statistics.median(measured)
+        rows.append({
+            "network": name,
+            "way": way,
+            "seconds": median,
+            "fastest": min(measured),
+            "real_time_factor": median,  # of one second
+            "ratio": statistics.median(a / b for a, b in zip(measured, times[f"M5|{way}"], strict=True)),
+        })  # fmt: skip
+    title = f"one second at 8 kHz, batch 1, float32, CPU, 1 thread, torch {torch.__version__}"
+    table = Table("", "", "median", "fastest", "real-time factor", "× M5", title=title)
+    for row in rows:
+        table.add_row(
+            row["network"],
+            row["way"],
+            f"{row['seconds'] * 1e3:.1f} ms",
+            f"{row['fastest'] * 1e3:.1f} ms",
+            f"{row['real_time_factor']:.4f}",
+            f"{row['ratio']:.2f}",
+        )
+    Console(width=max(Console().width, 110)).print(table)
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_json(options.out / "latency.json", {"title": title, "rows": rows})
+    print(f"in {options.out / 'latency.json'}")
+
+
+if __name__ == "__main__":
+    main()

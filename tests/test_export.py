@@ -1,0 +1,152 @@
+"""Every network as one ONNX file for all batches and sizes; archives and machine code; the command."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+from experiments import export
+from experiments.export import FORMATS, example
+from tests.experiment_runs import run, tiny, write_set
+from wavenets.models import (
+    DigitCNN,
+    MNet,
+    OneDCNN,
+    ResNet,
+    SampleCNN,
+    WaveletDigitCNN,
+    WaveletMNet,
+    WaveletOneDCNN,
+    WaveletResNet,
+    WaveletSampleCNN,
+)
+
+SHARED = {"form": "shared", "num_scales": 2}
+# An export takes seconds to minutes: what is quick to export is exported always, all else by `pytest -m slow`.
+QUICK = {
+    "M5": lambda: MNet(5),
+    "DigitCNN": lambda: DigitCNN(),
+    "1DCNN": lambda: OneDCNN(),
+    "W-M3, spanning two scales": lambda: WaveletMNet(3, form="shared", num_scales=3, scale_extent=2),
+    "W-M3, shared, base 3/2": lambda: WaveletMNet(3, **SHARED, readout="gated", base="3/2", normalize=True),
+    "W-DigitCNN, spanning two scales": lambda: WaveletDigitCNN(scale_extent=(2, 1), out_scales=1, width=4),
+    "W-DigitCNN, 4 turns": lambda: WaveletDigitCNN(form="shared", num_scales=1, rotations=4, width=4),
+}
+SLOW = {
+    **{f"M{depth}": lambda depth=depth: MNet(depth) for depth in (3, 11, 18, 34)},
+    **{f"W-M{depth}": lambda depth=depth: WaveletMNet(depth) for depth in (3, 5, 11, 18, 34)},
+    **{f"W-M{depth}, shared": lambda depth=depth: WaveletMNet(depth, **SHARED) for depth in (5, 11, 18, 34)},
+    "W-1DCNN": lambda: WaveletOneDCNN(),
+    "W-1DCNN, shared": lambda: WaveletOneDCNN(**SHARED),
+    "SampleCNN": lambda: SampleCNN(),
+    "W-SampleCNN": lambda: WaveletSampleCNN(),
+    "W-SampleCNN, shared": lambda: WaveletSampleCNN(**SHARED),
+    "W-DigitCNN": lambda: WaveletDigitCNN(),
+    "W-DigitCNN, 2 turns": lambda: WaveletDigitCNN(rotations=2),
+    "W-DigitCNN, 4 turns and scales": lambda: WaveletDigitCNN(rotations=4),
+    "W-DigitCNN, 8 turns": lambda: WaveletDigitCNN(**SHARED, rotations=8),
+    "ResNet": lambda: ResNet(10),
+    "W-ResNet": lambda: WaveletResNet(10, width=8),
+    "W-ResNet, shared": lambda: WaveletResNet(10, width=8, **SHARED),
+    "W-ResNet, 8 turns": lambda: WaveletResNet(10, width=8, **SHARED, rotations=8),
+}
+
+
+def randomised(network: nn.Module) -> nn.Module:
+    """As if it were trained: batch norms have statistics of their own, so that none can be forgotten."""
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.running_mean.uniform_(-0.1, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return network.eval().requires_grad_(False)
+
+
+def inputs(network: nn.Module) -> list[Tensor]:
+    """The least size, odd ones, and oblong images; one input and several."""
+    least = network.min_size
+    sizes = [[least] * network.ndim, [least + 1, least + 4], [2 * least + 5, 2 * least], [4 * least + 3, 3 * least + 2]]
+    return [torch.randn(1 + 2 * (i % 2), network.in_channels, *size[: network.ndim]) for i, size in enumerate(sizes)]
+
+
+def exports(network: nn.Module, form: str, file: Path) -> None:
+    network = randomised(network)
+    exported = FORMATS[form](network, *example(network), {"classes": "[]"}, file)
+    for x in inputs(network):
+        expected = network(x)
+        torch.testing.assert_close(exported(x), expected, rtol=0, atol=1e-5 * max(1, expected.abs().max().item()))
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_onnx_is_for_all_batches_and_sizes(name: str, tmp_path: Path) -> None:
+    exports(QUICK[name](), "onnx", tmp_path / "net.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW)
+def test_onnx_of_every_network(name: str, tmp_path: Path) -> None:
+    exports(SLOW[name](), "onnx", tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize("name", ["DigitCNN", "W-M3, spanning two scales", "W-DigitCNN, spanning two scales"])
+def test_archives_are_for_all_batches_and_sizes(name: str, tmp_path: Path) -> None:
+    exports(QUICK[name](), "export", tmp_path / "net.pt2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*QUICK, *SLOW])
+def test_archives_of_every_network(name: str, tmp_path: Path) -> None:
+    exports((QUICK | SLOW)[name](), "export", tmp_path / "net.pt2")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+@pytest.mark.parametrize("name", [*QUICK, *SLOW])
+def test_machine_code_of_every_network(name: str, tmp_path: Path) -> None:
+    exports((QUICK | SLOW)[name](), "aot", tmp_path / "net.pt2")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run."""
+    folder = tmp_path_factory.mktemp("run")
+    net = "model=m3", "trainer.max_epochs=1", "rescale=[]", "wavelet_loss=0"
+    run(folder, *tiny(write_set(tmp_path_factory.mktemp("set"))), *net)
+    return folder
+
+
+def command(monkeypatch: pytest.MonkeyPatch, trained: Path, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["export", f"ckpt={trained}", *arguments])
+    export.main()
+
+
+def test_the_command_writes_a_file_that_says_what_it_is(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(monkeypatch, trained)
+    file = trained / "checkpoints" / "best.onnx"
+    assert str(file) in capsys.readouterr().out
+    said = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+    assert json.loads(said["classes"]) == ["class0", "class1", "class2"]
+    assert (said["sample_rate"], said["num_samples"]) == ("8000", "800")
+    assert said["normalization"] == "none" and "softmax" in said["output"]
+
+
+def test_mistakes_are_told_and_nothing_is_written(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for arguments, message in (
+        (["format=tf"], "format=tf is none of onnx, export, aot"),
+        ([f"out={tmp_path}/net.pt"], "net.pt must end in .onnx"),
+        ([f"out={tmp_path}/none/net.onnx"], "none not found, where net.onnx is to be written"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            command(monkeypatch, trained, *arguments)
+    monkeypatch.setitem(FORMATS, "onnx", lambda network, x, free, said, file: file.touch() or torch.zeros_like)
+    with pytest.raises(SystemExit):
+        command(monkeypatch, trained, f"out={tmp_path}/net.onnx")
+    assert not list(tmp_path.iterdir())
