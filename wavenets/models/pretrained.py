@@ -113,7 +113,9 @@ def _plain(key: str, value: Any) -> Any:
         return value
     if isinstance(value, Sequence):
         return [_plain(key, part) for part in value]
-    raise ValueError(f"{key} is of type {type(value).__name__}, where a card has numbers, text, lists of them and a grid")
+    raise ValueError(
+        f"{key} is of type {type(value).__name__}, where a card has numbers, text, lists of them and a grid"
+    )
 
 
 def _from_hub(name: str) -> Path:
