@@ -160,9 +160,8 @@ class Pair:
     """
 
     def __init__(self, network: nn.Module, task: Task, twin: Network | None = None) -> None:
-        grid = next(
-            (module.grid for module in network.modules() if isinstance(getattr(module, "grid", None), Grid)), None
-        )
+        grids = (getattr(module, "grid", None) for module in network.modules())
+        grid = next((grid for grid in grids if isinstance(grid, Grid)), None)
         if grid is None or not isinstance(network, Network):
             raise ValueError(f"ckpt must be a wavelet network of wavenets.models; {type(network).__name__} is none")
         self.grid, self.task = grid, task

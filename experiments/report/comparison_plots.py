@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from torch import Tensor
 
 from experiments.report.comparison import Comparison, Level, Side
-from experiments.report.plots import BLUE, GREY, ORANGE, label_axes
+from experiments.report.plots import BLUE, DPI, GREY, ORANGE, label_axes
 
 GREEN = "#009E73"  # of what is exact (Okabe and Ito)
 ROWS = 32  # channels of a sound that are drawn, those with the most in them
@@ -25,8 +26,8 @@ def features(comparison: Comparison, sample_rate: int | None = None) -> Figure:
     """
     sides = [(level, ORANGE) for level in comparison.plain.levels] + [(level, BLUE) for level in comparison.ours.levels]
     heights = [1.5] + [1.0] * len(sides)
-    figure = Figure(figsize=(11, 0.6 + 0.95 * sum(heights)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.04, wspace=0.03)  # type: ignore[union-attr]
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.04, wspace=0.03)
+    figure = Figure(figsize=(11, 0.6 + 0.95 * sum(heights)), layout=layout, dpi=DPI)
     axes = figure.subplots(len(heights), 3, width_ratios=(4, 4, 1.6), height_ratios=heights, squeeze=False)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
@@ -48,10 +49,12 @@ def told(error: float) -> str:
     """Says how large an error is.
 
     Example:
-        >>> told(0.0), told(0.5912), told(0.00034), told(1e-7)
-        ('0, to the last bit', '59 %', '0.034 %', '1e-05 %')
+        >>> told(0.0), told(1.104), told(0.5912), told(0.00034), told(1e-7)
+        ('0, to the last bit', '110 %', '59 %', '0.034 %', '1e-05 %')
     """
-    return f"{100 * error:.2g} %".replace("1e+02", "100") if error else "0, to the last bit"
+    if error == 0:
+        return "0, to the last bit"
+    return f"{error:.0%}".replace("%", " %") if error > 0.1 else f"{100 * error:.2g} %"
 
 
 def probabilities(comparison: Comparison, classes: Sequence[str], top: int = 10) -> Figure:
@@ -62,7 +65,7 @@ def probabilities(comparison: Comparison, classes: Sequence[str], top: int = 10)
         classes: Names of the classes.
         top: How many classes of each network.
     """
-    figure = Figure(figsize=(11, 0.9 + 0.27 * min(top, len(classes))), layout="constrained")
+    figure = Figure(figsize=(11, 0.9 + 0.27 * min(top, len(classes))), layout="constrained", dpi=DPI)
     for ax, side, colour in zip(
         figure.subplots(1, 2, sharex=True), (comparison.plain, comparison.ours), (ORANGE, BLUE), strict=True
     ):
@@ -111,8 +114,14 @@ def _features(left: Axes, right: Axes, level: Level) -> None:
     top = max(some.max() for some in pair) or 1
     for ax, some in zip((left, right), pair, strict=True):
         picture = some if some.ndim == 2 else mosaic(some)
-        aspect = "auto" if some.ndim == 2 else "equal"
-        ax.imshow(picture, aspect=aspect, cmap="magma", vmin=0, vmax=top, interpolation="nearest")
+        ax.imshow(
+            picture,
+            aspect="auto" if some.ndim == 2 else "equal",
+            cmap="magma",
+            vmin=0,
+            vmax=top,
+            interpolation="nearest",
+        )
 
 
 def mosaic(maps: np.ndarray) -> np.ndarray:
