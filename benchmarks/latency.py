@@ -9,6 +9,7 @@ round, in one run.
 import argparse
 import statistics
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.timing import Step, seconds
 from experiments.export import example, to_onnx
@@ -35,7 +36,7 @@ def steps(network: nn.Module, folder: Path) -> dict[str, Step]:
     """One forward pass on one second, by way of running it."""
     network.eval().requires_grad_(False)
     x = torch.randn(1, 1, RATE)
-    ways = {
+    ways: dict[str, Callable[[Tensor], Tensor]] = {
         "eager": network,
         "compiled": torch.compile(network),
         "onnxruntime": to_onnx(network, *example(network), {}, folder / "network.onnx"),

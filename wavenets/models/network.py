@@ -104,7 +104,7 @@ class Network(nn.Module):
                     stages.append(before)
             return [*stages, y]
 
-        return self._trunk(x, ends)  # type: ignore[no-any-return]
+        return self._trunk(x, ends)
 
     def _trunk(self, x: Tensor, body: Callable[[Any], Any]) -> Any:
         """Looks at the signal, and runs a body after the stem."""
