@@ -15,7 +15,14 @@ from experiments.run import Results, Run, find_checkpoint, load_network
 from tests.experiment_runs import run, tiny, write_set
 from wavenets.models import MNet, Network
 
-SMALL = "model=m3", "data.duration=0.2", "wavelet_loss=0", "trainer.max_epochs=1", "data.trim=60"
+SMALL = (
+    "model=m3",
+    "+model.normalize=true",
+    "data.duration=0.2",
+    "wavelet_loss=0",
+    "trainer.max_epochs=1",
+    "data.trim=60",
+)
 
 
 @pytest.fixture(scope="module")
