@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wavenets._export import exporting
+
 # Elements of the product that are held at a time: few enough to stay in a CPU's cache, enough to fill a GPU.
 CHUNK = {"cpu": 2**19, "cuda": 2**26}
 
@@ -63,9 +65,14 @@ def conv1d_max_pool(input: Tensor, weight: Tensor, bias: Tensor | None, stride: 
     return output if bias is None else output + bias.to(output.dtype)[:, None]
 
 
-def max_pool1d(input: Tensor, kernel_size: Any, *options: Any) -> Tensor:
+def max_pool1d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+) -> Tensor:
     """torch's, without its shortcut for inference, which copies channels-last inputs and fixes lengths in graphs."""
-    return F.max_pool1d(input, kernel_size, *options, return_indices=True)[0]
+    if ceil_mode and exporting() and stride in (None, kernel_size) and padding == 0 and dilation == 1:
+        # ceil(L / k) windows, the last one filled up: torch would ask whether it begins inside, which no symbol says.
+        input, ceil_mode = F.pad(input, (0, kernel_size - 1), value=-torch.inf), False
+    return F.max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices=True)[0]
 
 
 class _MaxPooledProduct(torch.autograd.Function):
