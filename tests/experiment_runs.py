@@ -74,6 +74,17 @@ def write_pictures(root: Path) -> Path:
     return root / "metadata.csv"
 
 
+def write_vibrations(root: Path) -> Path:
+    """Write twelve recordings of two states at three shaft speeds, as HIT-SM has them; give the CSV that lists them."""
+    root.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    rows = [(f"{number}.wav", f"state{number % 2}", 600 + 300 * (number % 3)) for number in range(12)]
+    for name, *_ in rows:
+        soundfile.write(root / name, rng.uniform(-0.5, 0.5, 25_000), 51_200)
+    pd.DataFrame(rows, columns=["file", "label", "fold"]).to_csv(root / "metadata.csv", index=False)
+    return root / "metadata.csv"
+
+
 def composed(*overrides: str) -> DictConfig:
     """Compose conf/train.yaml as the command does."""
     with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -9,7 +9,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
 from experiments.data import CSV
-from tests.experiment_runs import CONF, composed, run, write_music, write_pictures, write_set
+from tests.experiment_runs import CONF, composed, run, write_music, write_pictures, write_set, write_vibrations
 
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
 IMAGES = ("mnist_scale", "mnist_scale_plain"), ("digits_scale", "digits_scale_plain")
@@ -27,6 +27,8 @@ def test_every_experiment_trains_and_tests(name: str, tmp_path: Path) -> None:
         data = [*audio, f"data.root={tmp_path}", "data.clips_per_fold=10"]
     elif "MagnaTagATune" in cfg.data._target_:
         data = [*audio[:2], f"data.root={write_music(tmp_path / 'set', seconds=2.8)}", "data.duration=2.67795918367"]
+    elif "HIT-SM" in cfg.data.get("metadata", ""):
+        data = [*audio[:2], f"data.metadata={write_vibrations(tmp_path / 'set')}"]
     elif cfg.data._target_.endswith("CSV"):
         data = [f"data.metadata={write_pictures(tmp_path / 'set')}"]
     else:
@@ -45,8 +47,8 @@ def test_every_model_takes_the_classes_of_the_dataset_and_has_its_family_s_rate(
     network = instantiate(cfg.model, num_classes=7).eval()
     with torch.inference_mode():
         assert network(torch.zeros(1, 1, *[network.min_size] * network.ndim)).shape == (1, 7)
-    ours = 0.003 if name in ("wm5_shared", "digit_cnn_turns") else 0.001
-    assert cfg.optimizer.lr == (0.01 if network.ndim == 1 and not name.startswith("w") else ours)
+    family = 0.01 if network.ndim == 1 and not name.startswith("w") else 0.001
+    assert cfg.optimizer.lr == (0.003 if name in ("wm5_shared", "digit_cnn_turns", "envelope_m5") else family)
 
 
 def test_the_published_protocol() -> None:
