@@ -120,7 +120,7 @@ def _line(ax: Axes, number: int, label: str, x: Sequence[float], means: Sequence
 
 def _finish(ax: Axes, study: Study) -> None:
     metric_axis(ax, study.metric)
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, fontsize=8)  # below: lines may run anywhere
 
 
 # name: what it shows, whether a study has it, how it is drawn
