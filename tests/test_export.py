@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from experiments import export
-from experiments.export import FORMATS, example
+from experiments.export import FORMATS, example, to_onnx
 from tests.experiment_runs import run, tiny, write_set
+from wavenets import Grid
 from wavenets.models import (
     DigitCNN,
     MNet,
@@ -25,6 +26,7 @@ from wavenets.models import (
     WaveletResNet,
     WaveletSampleCNN,
 )
+from wavenets.nn import LiftingConv2d, ScaleMaxPool1d, ScaleReadout, Views
 
 SHARED = {"form": "shared", "num_scales": 2}
 # An export takes seconds to minutes: what is quick to export is exported always, all else by `pytest -m slow`.
@@ -90,6 +92,25 @@ def test_onnx_is_for_all_batches_and_sizes(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SLOW)
 def test_onnx_of_every_network(name: str, tmp_path: Path) -> None:
     exports(SLOW[name](), "onnx", tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize("pool", [ScaleMaxPool1d(3, ceil_mode=True), ScaleMaxPool1d(3)], ids=str)
+def test_onnx_of_poolings_that_round_up(pool: nn.Module, tmp_path: Path) -> None:
+    net = nn.Sequential(Views(3, Grid(1)), pool, ScaleReadout("mean"))
+    exported = to_onnx(net, *example(net, (2, 80)), {}, tmp_path / "net.onnx")
+    for size in 40, 41, 42, 100:
+        x = torch.randn(3, 2, size)
+        torch.testing.assert_close(exported(x), net(x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("rotations", [2, 8])
+def test_onnx_of_kernels_at_angles(rotations: int, tmp_path: Path) -> None:
+    grid = Grid(2, rotations=rotations)
+    net = nn.Sequential(LiftingConv2d(1, 2, 3, 1, grid=grid), ScaleReadout("max", grid=grid)).requires_grad_(False)
+    exported = to_onnx(net, *example(net, (1, 20, 23)), {}, tmp_path / "net.onnx")
+    for size in (9, 14), (20, 20):
+        x = torch.randn(3, 1, *size)
+        torch.testing.assert_close(exported(x), net(x), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["DigitCNN", "W-M3, spanning two scales", "W-DigitCNN, spanning two scales"])

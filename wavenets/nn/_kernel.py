@@ -65,7 +65,8 @@ class KernelLayer(nn.Module):
         if self.matrices is None:
             return self.weight
         samples = torch.einsum("...n,mtn->m...t", self.weight.flatten(-self.grid.ndim), self.matrices)
-        return samples.unflatten(-1, self.kernel_size).squeeze(0)
+        samples = samples.unflatten(-1, self.kernel_size)
+        return samples[0] if len(samples) == 1 else samples  # ``squeeze`` of more than one ONNX refuses
 
     @property
     def stretches(self) -> bool:
