@@ -198,7 +198,7 @@ def test_a_signal_is_told_with_how_to_go_on(
     number: int, code: int, root: Path, once: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    handler = signal.getsignal(signal.SIGINT)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with none
     monkeypatch.setattr(EpochLog, "on_train_batch_start", Signal(number).on_train_batch_start)
     with pytest.raises(SystemExit) as end:
         command(monkeypatch, *short(root), f"folder={tmp_path}")

@@ -46,7 +46,7 @@ class ScalogramNet(Network):
     Example:
         >>> net = ScalogramNet(num_scales=7)
         >>> [tuple(level.shape) for level in net.features(torch.randn(2, 1, 8000))]
-        [(2, 288, 62), (2, 288, 31), (2, 288, 16)]
+        [(2, 288, 62), (2, 288, 31), (2, 288, 15)]
     """
 
     def __init__(
