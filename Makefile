@@ -66,7 +66,7 @@ dist: .venv/installed
 	rm -rf dist build
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/twine check --strict dist/*
-	mkdir build/sdist && tar -xzf dist/*.tar.gz -C build/sdist --strip-components 1
+	mkdir -p build/sdist && tar -xzf dist/*.tar.gz -C build/sdist --strip-components 1
 	cd build/sdist && $(abspath $(BIN))/pytest -q -p no:cacheprovider tests/test_layers.py
 
 .venv/installed: setup.cfg constraints.txt
