@@ -13,10 +13,9 @@ from experiments.data import dropped
 from experiments.data.decode import to_int16
 from experiments.errors import one_line_errors
 from experiments.report import comparison_plots as plots
-from experiments.report.comparison import Comparison, Pair
+from experiments.report.comparison import Comparison, Pair, grid_of
 from experiments.run import Card, find_checkpoint, load_network
-from experiments.training.task import Task
-from experiments.trust import as_list, build
+from experiments.trust import as_list
 from wavenets.models import Network
 
 # Nothing but what this machine serves is to be loaded into the page, and it sends nothing elsewhere.
@@ -45,11 +44,11 @@ class Demo:
             ValueError: One is no good, or they do not go together.
         """
         network, card = load_network(find_checkpoint(ckpt), trust or [])
-        task: Task = build(card.config["task"], trust or [], num_classes=len(card.classes))
+        task = card.task(trust or [])
         if twin is None:
             return cls(Pair(network, task), card)
         plain, its = load_network(find_checkpoint(twin), trust or [])
-        if not isinstance(plain, Network) or type(plain).__name__.startswith("Wavelet"):
+        if not isinstance(plain, Network) or grid_of(plain) is not None:
             raise ValueError(
                 f"twin={twin} is a {type(plain).__name__}, where a plain network of wavenets.models should be"
             )

@@ -16,7 +16,6 @@ from experiments.report.results import draw, report
 from experiments.report.tables import show_results
 from experiments.run import Results, find_checkpoint, load_network
 from experiments.training.place import as_run, place
-from experiments.training.task import Task
 from experiments.trust import as_list, build
 
 log = logging.getLogger(__name__)
@@ -45,7 +44,7 @@ def evaluate(cfg: DictConfig) -> tuple[Results, Path]:
     source = Relabelled(checked(build(before | changes, trust)), card.classes)
     if "root" not in changes and changes.get("test_fold", before.get("test_fold")) != before.get("test_fold"):
         log.warning("the network was trained or validated on fold %s: it knows these examples", changes["test_fold"])
-    task: Task = build(card.config["task"], trust, num_classes=len(card.classes))
+    task = card.task(trust)
     factors = next(f for f in (cfg.rescale, card.config["rescale"], Extras.of(source).test_factors) if f is not None)
     checked_factors(source, factors)
     results = report(place(network, as_run(cfg.trainer, card)), card, task, source, factors)

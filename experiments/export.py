@@ -16,7 +16,7 @@ from torch.export import Dim, ExportedProgram
 from experiments.errors import one_line_errors
 from experiments.run import Card, find_checkpoint, load_network
 from experiments.training.task import MultiLabel, Task
-from experiments.trust import as_list, build
+from experiments.trust import as_list
 from wavenets.models import Network
 
 SUFFIXES = {"onnx": ".onnx", "export": ".pt2", "aot": ".aot.pt2"}
@@ -152,7 +152,7 @@ def export(cfg: DictConfig) -> tuple[Path, float]:
         raise FileNotFoundError(f"{file.parent} not found, where {file.name} is to be written")
     trust = as_list(cfg.trust)
     network, card = load_network(checkpoint, trust)
-    task: Task = build(card.config["task"], trust, num_classes=len(card.classes))
+    task = card.task(trust)
     network.requires_grad_(False)
     x, free = example(network, cfg.shape)
     unfinished = file.with_stem(f"{file.stem}.partial")

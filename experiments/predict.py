@@ -16,8 +16,7 @@ from experiments.report.prediction import Prediction, predict, write_csv
 from experiments.report.tables import show
 from experiments.run import find_checkpoint, load_network, write_json
 from experiments.training.place import as_run, place
-from experiments.training.task import Task
-from experiments.trust import as_list, build
+from experiments.trust import as_list
 
 
 def tell(prediction: Prediction, top: int) -> None:
@@ -51,7 +50,7 @@ def main(cfg: DictConfig) -> None:
     with one_line_errors():
         trust = as_list(cfg.trust)
         network, card = load_network(find_checkpoint(cfg.ckpt), trust)
-        task: Task = build(card.config["task"], trust, num_classes=len(card.classes))
+        task = card.task(trust)
         if card.sample_rate is None:
             raise ValueError(f"ckpt={cfg.ckpt} was not trained on sound")
         network = place(network, as_run(cfg.trainer, card))

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from experiments.data.source import Fold
+from experiments.training.task import Task
 from experiments.trust import build
 from wavenets.models import Network
 from wavenets.models.pretrained import CARD, WEIGHTS
@@ -115,6 +116,15 @@ class Card:
     def to_dict(self) -> dict[str, Any]:
         """Gives plain values, for the checkpoint."""
         return asdict(self)
+
+    def task(self, trust: Sequence[str] = ()) -> Task:
+        """Makes the task that the network was trained for.
+
+        Args:
+            trust: Modules beside `trust.ROOMS` whose classes the card may name.
+        """
+        task: Task = build(self.config["task"], trust, num_classes=len(self.classes))
+        return task
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Card":

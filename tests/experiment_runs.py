@@ -13,7 +13,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 from PIL import Image
 
+from experiments.run import Card
 from experiments.train import train
+from wavenets.models import Network
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -83,6 +85,13 @@ def write_vibrations(root: Path) -> Path:
         soundfile.write(root / name, rng.uniform(-0.5, 0.5, 25_000), 51_200)
     pd.DataFrame(rows, columns=["file", "label", "fold"]).to_csv(root / "metadata.csv", index=False)
     return root / "metadata.csv"
+
+
+def published(network: Network, folder: Path, **card: Any) -> Path:
+    """Write the folder that `report.weights` writes of a run; give it."""
+    config = {"data": {"size": 28}, "task": {"_target_": "experiments.training.task.MultiClass"}}
+    network.save_pretrained(folder, Card(config, **card).to_dict())
+    return folder
 
 
 def composed(*overrides: str) -> DictConfig:

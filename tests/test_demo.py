@@ -15,11 +15,11 @@ from experiments.data.recordings import read_recording
 from experiments.demo import Demo
 from experiments.report.comparison import Comparison, Move, Pair
 from experiments.report.comparison_plots import features, probabilities, told
-from experiments.run import Card
 from experiments.training.task import MultiClass, MultiLabel
+from tests.experiment_runs import published
 from tests.networks import noise
 from wavenets import Grid
-from wavenets.models import DigitCNN, EnvelopeMNet, MNet, Network, WaveletDigitCNN, WaveletMNet
+from wavenets.models import DigitCNN, EnvelopeMNet, MNet, WaveletDigitCNN, WaveletMNet
 from wavenets.testing import equivariance_error
 
 RATE = 8000
@@ -169,13 +169,6 @@ def test_an_image_is_fitted_in(tmp_path: Path) -> None:
     assert dropped.image(255 - dark, 3, (30, 40)).shape == (1, 3, 30, 40)
     assert dropped.image(np.zeros((1000, 500), np.uint8), 3).shape == (1, 3, 224, 112)
     assert dropped.example_image(3).shape[2] == 3
-
-
-def published(network: Network, folder: Path, **card: Any) -> Path:
-    """A folder as `report.weights` writes it of a run."""
-    config = {"data": {"size": 28}, "task": {"_target_": "experiments.training.task.MultiClass"}}
-    network.save_pretrained(folder, Card(config, **card).to_dict())
-    return folder
 
 
 def test_the_page_shows_both_networks(tmp_path: Path) -> None:

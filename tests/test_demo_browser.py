@@ -15,7 +15,7 @@ from PIL import Image
 
 from docs.demo import LINE, browser, opened
 from experiments.demo import Demo
-from experiments.run import Card
+from tests.experiment_runs import published
 from wavenets.models import WaveletDigitCNN, WaveletMNet
 
 pytest.importorskip("gradio", reason="the extra demo is not installed: make test-browser")
@@ -51,9 +51,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def demo(network: Any, folder: Path, **card: Any) -> Demo:
-    config = {"data": {"size": 28}, "task": {"_target_": "experiments.training.task.MultiClass"}}
-    network.save_pretrained(folder, Card(config, **card).to_dict())
-    return Demo.load(folder)
+    return Demo.load(published(network, folder, **card))
 
 
 @pytest.fixture

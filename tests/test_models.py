@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.networks import noise
+from tests.networks import noise, parameters
 from wavenets import Grid
 from wavenets.models import (
     EnvelopeMNet,
@@ -158,7 +158,7 @@ def test_wrong_arguments_and_inputs(make: object, message: str) -> None:
 
 def test_the_net_on_envelopes_is_equivariant_from_there_on() -> None:
     plain, ours = EnvelopeMNet(5, 7), EnvelopeMNet(5, 7, form="shared", num_scales=3)
-    numbers = [sum(parameter.numel() for parameter in net.parameters()) for net in (plain, ours, MNet(5, 7, 16))]
+    numbers = [parameters(net) for net in (plain, ours, MNet(5, 7, 16))]
     assert numbers[0] == numbers[1] == numbers[2] + 16 * 63 + 2 * 16
     front, stem = ours.eval().stem
     envelopes = front(noise(2, 1, 40_000))

@@ -6,15 +6,11 @@ from collections.abc import Callable
 import pytest
 from torch import nn
 
-from tests.networks import noise
+from tests.networks import noise, parameters
 from wavenets import Grid
 from wavenets.models import DigitCNN, Options, ResNet, WaveletDigitCNN, WaveletResNet
 from wavenets.nn import GroupConv2d
 from wavenets.testing import assert_equivariant
-
-
-def parameters(net: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in net.parameters())
 
 
 def test_twins_are_of_one_size() -> None:

@@ -170,8 +170,7 @@ def to_tensor(input: Sequence[Tensor], grid: Grid | None = None) -> Tensor:
     rotations = grid.rotations if grid else 1
     check_levels(input, rotations)
     grid = grid or Grid(input[0].ndim - 2)
-    finer = rotations // grid.turns
-    upright = [grid.turned(level, -(i % rotations // finer)) for i, level in enumerate(input)]
+    upright = grid.upright(input)
     size = upright[0].shape[2:]
     return torch.stack([*upright[:rotations], *(grid.upscale(y, size) for y in upright[rotations:])], 2)
 

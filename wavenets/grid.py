@@ -175,6 +175,11 @@ class Grid:
         """Turns (B, C, H, W) as view number ``view`` sees it; ``-view`` turns it back."""
         return rescale.turn(x, view * (4 // self.turns))
 
+    def upright(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Turns levels, R for each scale, back into the signal's frame; without rotations they stay as they are."""
+        finer = self.rotations // self.turns
+        return [self.turned(level, -(i % self.rotations // finer)) for i, level in enumerate(levels)]
+
     def align(self, y: Tensor, size: Sequence[int], level: int, offset: int) -> Tensor:
         """Brings level ``level + offset`` onto the grid of level ``level``, of the given size, on either kind of grid.
 

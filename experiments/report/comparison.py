@@ -19,6 +19,7 @@ from experiments.data.playback import play
 from experiments.training.task import Task
 from wavenets import Grid, models
 from wavenets.models import Network
+from wavenets.models.network import normalized, reshaped, weights_of
 from wavenets.nn import RotationPool
 
 NEAR = 0.03  # of a step: a factor as near as this to one of the grid is meant to be that one
@@ -160,8 +161,7 @@ class Pair:
     """
 
     def __init__(self, network: nn.Module, task: Task, twin: Network | None = None) -> None:
-        grids = (getattr(module, "grid", None) for module in network.modules())
-        grid = next((grid for grid in grids if isinstance(grid, Grid)), None)
+        grid = grid_of(network)
         if grid is None or not isinstance(network, Network):
             raise ValueError(f"ckpt must be a wavelet network of wavenets.models; {type(network).__name__} is none")
         self.grid, self.task = grid, task
@@ -187,10 +187,12 @@ class Pair:
         """
         move = Move.on(self.grid, shrink, degrees)
         moved = move(x, self.grid)
-        root = x.square().mean(tuple(range(1, x.ndim)), keepdim=True).sqrt().clamp(min=1e-5)
-        scaled = [(x / root, move(x / root, self.grid)) if divides else (x, moved) for divides in self.divides]
-        plain = self._side(self.twin, self.twin_name, move, *scaled[0])
-        ours = self._side(self.network, "ours", move, *scaled[1])
+        signals = {False: (x, moved)}
+        if any(self.divides):
+            unit = normalized(x)
+            signals[True] = unit, move(unit, self.grid)
+        plain = self._side(self.twin, self.twin_name, move, *signals[self.divides[0]])
+        ours = self._side(self.network, "ours", move, *signals[self.divides[1]])
         return Comparison(move, move.on_grid and move.steps == ours.steps, x[0], moved[0], plain, ours)
 
     @torch.inference_mode()
@@ -219,6 +221,12 @@ class Pair:
         return list(RotationPool("max", self.grid)(features)) if self.grid.rotations > 1 else list(features)
 
 
+def grid_of(network: nn.Module) -> Grid | None:
+    """Gives the grid that a wavelet network is on; None: it is a plain network."""
+    grids = (getattr(module, "grid", None) for module in network.modules())
+    return next((grid for grid in grids if isinstance(grid, Grid)), None)
+
+
 def plain_twin(network: Network) -> tuple[Network, str]:
     """Makes the plain twin of a network, and says what it is.
 
@@ -236,10 +244,8 @@ def plain_twin(network: Network) -> tuple[Network, str]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         twin: Network = kind(**{key: value for key, value in arguments.items() if key != "width"})
-    theirs = {key: value for key, value in network.state_dict().items() if not key.endswith("_extra_state")}
-    own = twin.state_dict()
-    if [value.numel() for value in own.values()] != [value.numel() for value in theirs.values()]:
+    weights = reshaped(weights_of(network), twin)
+    if weights is None:
         return twin, "plain twin, untrained"
-    pairs = zip(own.items(), theirs.values(), strict=True)
-    twin.load_state_dict({key: value.reshape(ours.shape) for (key, ours), value in pairs})
+    twin.load_state_dict(weights)
     return twin, "plain twin, same weights"

@@ -112,7 +112,7 @@ class Network(nn.Module):
             shape = ("L", "H, W")[self.ndim - 1]
             raise ValueError(f"expected an input of shape (B, {self.in_channels}, {shape}), got {tuple(x.shape)}")
         if self.normalize:
-            x = x / x.square().mean(tuple(range(1, x.ndim)), keepdim=True).sqrt().clamp(min=1e-5)
+            x = normalized(x)
         try:
             return body(self.stem(x))
         except (RuntimeError, ValueError) as error:
@@ -178,14 +178,13 @@ class Network(nn.Module):
         Raises:
             ValueError: If the shapes do not fit: the net is of another form, width or number of classes.
         """
-        own = {name: value for name, value in self.state_dict().items() if not name.endswith("_extra_state")}
-        if [value.numel() for value in own.values()] != [value.numel() for value in state_dict.values()]:
+        weights = reshaped(state_dict, self)
+        if weights is None:
             raise ValueError(
                 f"{type(self).__name__} does not take these weights: it must have form='shared', no scale extent, no "
                 "rotations, and the plain twin's width and classes"
             )
-        pairs = zip(own.items(), state_dict.values(), strict=True)
-        self.load_state_dict({name: theirs.reshape(ours.shape) for (name, ours), theirs in pairs})
+        self.load_state_dict(weights)
 
     @functools.cached_property
     def min_size(self) -> int:
@@ -214,6 +213,25 @@ class Network(nn.Module):
         except (RuntimeError, ValueError):
             return False
         return True
+
+
+def normalized(x: Tensor) -> Tensor:
+    """Divides each signal by its root mean square, so that loudness says nothing; silence stays silence."""
+    return x / x.square().mean(tuple(range(1, x.ndim)), keepdim=True).sqrt().clamp(min=1e-5)
+
+
+def reshaped(state_dict: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor] | None:
+    """Gives the weights of a network's twin under its own names and in its own shapes; None: they do not fit."""
+    own = weights_of(network)
+    if [value.numel() for value in own.values()] != [value.numel() for value in state_dict.values()]:
+        return None
+    pairs = zip(own.items(), state_dict.values(), strict=True)
+    return {name: theirs.reshape(ours.shape) for (name, ours), theirs in pairs}
+
+
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    """Gives a network's state without what its layers say of their grids."""
+    return {name: value for name, value in network.state_dict().items() if not name.endswith("_extra_state")}
 
 
 def _finest(features: Any) -> Tensor:

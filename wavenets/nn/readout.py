@@ -147,8 +147,7 @@ class RotationPool(nn.Module):
         return Levels(*(self._pool(input[i : i + rotations]) for i in range(0, len(input), rotations)))
 
     def _pool(self, features: Sequence[Tensor]) -> Tensor:
-        finer = self.grid.rotations // self.grid.turns
-        upright = [self.grid.turned(feature, -(r // finer)) for r, feature in enumerate(features)]
+        upright, finer = self.grid.upright(features), self.grid.rotations // self.grid.turns
         if self.mode == "max":
             return torch.stack(upright).amax(0)
         # A quarter turn moves every orientation finer places on. The sum of opposite ones, then of these sums, stays
