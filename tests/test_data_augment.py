@@ -200,7 +200,7 @@ def test_an_augmented_run_resumes_to_the_same_result(tmp_path: Path) -> None:
     options = [*tiny(root), "augment=sound_speed", "augment.speed.seconds=0.1", "rescale=[]", "fraction=0.5"]
     run(tmp_path / "unbroken", *options, "trainer.max_epochs=3")
     run(tmp_path / "resumed", *options, "trainer.max_epochs=1")
-    run(tmp_path / "resumed", *options, "trainer.max_epochs=3", "num_workers=1")
+    run(tmp_path / "resumed", *options, "trainer.max_epochs=3")
     assert_same_run(tmp_path / "unbroken", tmp_path / "resumed")
 
 

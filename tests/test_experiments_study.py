@@ -194,7 +194,7 @@ def test_a_study_that_is_none(wrong: dict[str, Any], message: str, root: Path, t
 @pytest.mark.parametrize("name", sorted(file.stem for file in (CONF / "study").glob("*.yaml")))
 def test_every_study_composes(name: str) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("study", [f"study={name}"], return_hydra_config=True)
+        cfg = compose("study", [f"study={name}", "study.seeds=[0]", "study.fractions=[1.0]"], return_hydra_config=True)
         HydraConfig.instance().set_config(cfg)
         grid = study.Grid(cfg)
         folders = [grid.job(key, {}).folder for key in grid.keys]

@@ -171,7 +171,7 @@ def test_a_sweeper_is_given_the_monitored_metric(root: Path, tmp_path: Path) -> 
 
 
 def test_resuming_with_loading_processes(unbroken: Path, root: Path, tmp_path: Path) -> None:
-    run(tmp_path, *tiny(root), "num_workers=2", "trainer.max_epochs=2")
+    run(tmp_path, *tiny(root), "trainer.max_epochs=2")
     run(tmp_path, *tiny(root), "num_workers=2", "trainer.max_epochs=4")
     assert_same_run(unbroken, tmp_path)
 
@@ -228,7 +228,7 @@ def test_checkpointed_activations_change_nothing_but_memory(root: Path, unbroken
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 def test_compiled_network_trains_and_is_loaded_as_ever(root: Path, tmp_path: Path) -> None:
-    plain = "model=m5", "wavelet_loss=0", "data.duration=0.5", "trainer.max_epochs=1"
+    plain = "model=m3", "wavelet_loss=0", "data.duration=0.5", "trainer.max_epochs=1"
     results = run(tmp_path, *tiny(root), *plain, "compile=default")
     network, _ = load_network(tmp_path / "checkpoints" / "best.ckpt")
     assert not any(name.startswith("_orig_mod") for name in network.state_dict())

@@ -5,12 +5,12 @@ import math
 import torch
 from torch import Tensor, nn
 
-from wavenets.grid import Grid
+from wavenets.models.layers import Published, wavelet_layers
 from wavenets.models.network import Network
-from wavenets.nn import GatedReadout, GroupConv1d, LiftingConv1d, PerScale, ScaleBatchNorm, ScaleMaxPool1d, ScaleReadout
-from wavenets.nn.readout import Mode
+from wavenets.nn import LiftingConv1d
 
-STAGES = ((1, 3, 4), (2, 2, 2), (3, 2, 1))  # multiple of the width, scale extent, pooling behind it
+PUBLISHED = Published(3, (3, 2, 2))
+STAGES = ((1, 4), (2, 2), (3, 1))  # multiple of the width, pooling behind it
 HIGHEST = 0.42  # frequency of the first wavelet in cycles per sample, below Nyquist's 0.5
 FLOOR = 1e-3  # added to an envelope before its logarithm is taken; the signal's root mean square is 1
 
@@ -61,32 +61,27 @@ class ScalogramNet(Network):
         base: float | str = 2,
         num_scales: int = 7,
         span: float | None = None,
-        readout: Mode | str = "mean",
+        readout: str = "mean",
         dropout: float = 0.3,
     ) -> None:
-        grid = Grid(1, base)
-        lift = LiftingConv1d(in_channels, 2 * filters, kernel_size, num_scales, bias=False, grid=grid)
-        octaves = math.log2(grid.base) if span is None else span
+        spanned = 1 if num_scales == 1 else None
+        layers = wavelet_layers(1, PUBLISHED, base=base, num_scales=num_scales, scale_extent=spanned, readout=readout)
+        lift = layers.lift(in_channels, 2 * filters, kernel_size)
+        assert isinstance(lift, LiftingConv1d)
+        octaves = math.log2(lift.grid.base) if span is None else span
         with torch.no_grad():
             lift.weight.copy_(gabor(filters, kernel_size, octaves)[:, None])
-        stem = nn.Sequential(
-            *(lift, PerScale(Modulus()), PerScale(nn.AvgPool1d(pool, ceil_mode=True))),
-            *(PerScale(Logarithm()), ScaleBatchNorm(filters)),
-        )
+        envelope = nn.Sequential(Modulus(), nn.AvgPool1d(pool, ceil_mode=True), Logarithm())
+        stem = nn.Sequential(lift, layers.per_scale(envelope), layers.norm(filters))
         body, channels = nn.Sequential(), filters
-        for multiple, extent, pooling in STAGES:
-            spanned = extent if num_scales > 1 else 1
-            conv = GroupConv1d(channels, width * multiple, 3, spanned, bias=False, grid=grid)
+        for (multiple, pooling), extent in zip(STAGES, layers.extents, strict=True):
+            body.append(layers.block(channels, width * multiple, 3, scale_extent=extent))
             channels = width * multiple
-            body.extend([conv, ScaleBatchNorm(channels), PerScale(nn.ReLU())])
             if pooling > 1:
-                body.append(ScaleMaxPool1d(pooling))
-        body.append(PerScale(nn.Dropout1d(dropout)))
-        classifier: nn.Module = nn.Identity()
-        leave: nn.Module = GatedReadout(channels, num_classes)
-        if readout != "gated":
-            classifier, leave = PerScale(nn.Conv1d(channels, num_classes, 1)), ScaleReadout(readout)  # type: ignore[arg-type]
-        super().__init__(stem, body, classifier, leave, in_channels, 1, normalize)
+                body.append(layers.pool(pooling))
+        body.append(layers.per_scale(nn.Dropout1d(dropout)))
+        classifier = layers.per_scale(nn.Conv1d(channels, num_classes, 1))
+        super().__init__(stem, body, *layers.finish(classifier, channels, num_classes), in_channels, 1, normalize)
 
 
 class Modulus(nn.Module):
