@@ -169,7 +169,7 @@ def test_the_net_on_envelopes_is_equivariant_from_there_on() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_scalogram_is_equivariant_through_its_logarithm(dtype: torch.dtype) -> None:
     net = ScalogramNet(7, in_channels=2, width=8, filters=3).eval().to(dtype)
-    assert_equivariant(nn.Sequential(net.stem, net.body, net.classifier), noise(2, 2, 7_001, dtype=dtype), steps=2)
+    assert_equivariant(nn.Sequential(net.stem, net.body, net.classifier), noise(2, 2, 14_001, dtype=dtype), steps=2)
 
 
 def test_wavelets_begin_where_they_should() -> None:

@@ -1,6 +1,7 @@
 """The JSON of a study, its table, its pictures and the page."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from statistics import stdev
 
@@ -96,6 +97,17 @@ def test_bars_are_the_mean_over_the_factors_and_the_worst() -> None:
     )
     assert [line.get_ydata()[0] for line in ax.lines] == pytest.approx([test / 5 for test in (0.61, 0.71, 0.81)])  # type: ignore[index]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["as it is", "augmented", "as it is"]
+
+
+def test_without_factors_bars_have_the_deviation(tmp_path: Path) -> None:
+    alone = study(cells=[replace(cell, rescaled={}, moved={}) for cell in study().cells])
+    assert [file.name for file in figures.draw(alone, tmp_path).values()] == ["tiny_share.png", "tiny_arms.png"]
+    ax = Figure().subplots()
+    figures.bars(alone, ax)
+    assert [bar.get_height() for bar in ax.patches] == pytest.approx([0.61, 0.71, 0.81])  # type: ignore[attr-defined]
+    assert [lines.get_segments()[0][:, 1] for lines in ax.collections] == [  # type: ignore[attr-defined]
+        pytest.approx([test - 0.01, test + 0.01]) for test in (0.61, 0.71, 0.81)
+    ]
 
 
 def test_pictures_are_drawn_where_there_is_something_to_show(tmp_path: Path) -> None:

@@ -72,7 +72,10 @@ def moved(study: Study, ax: Axes) -> None:
 
 
 def bars(study: Study, ax: Axes) -> None:
-    """Draws the mean over all factors, and the worst of them as a mark: the arms of a network side by side."""
+    """Draws the mean over all factors, and the worst of them as a mark: the arms of a network side by side.
+
+    Without factors it is the metric with its standard deviation.
+    """
     networks = list(dict.fromkeys(arm.split(", ")[0] for arm in study.arms))
     places = []
     for number, arm in enumerate(study.arms):
@@ -83,13 +86,17 @@ def bars(study: Study, ax: Axes) -> None:
         if not (cells := study.of(arm, study.fractions[-1])):
             continue
         means = [average(cells, (cell.rescaled[factor] for cell in cells)) for factor in study.factors]
-        if not means:
-            means = [average(cells, (cell.test for cell in cells))]
-        value, worst = sum(m.value for m in means) / len(means), min(m.value for m in means)
         colour = COLOURS[networks.index(network) % len(COLOURS)]
+        if means:
+            value, worst = sum(m.value for m in means) / len(means), min(m.value for m in means)
+            ax.plot([place - 0.4 * width, place + 0.4 * width], [worst, worst], color="black", linewidth=1.5)
+        else:
+            tested = average(cells, (cell.test for cell in cells))
+            value = tested.value
+            ax.errorbar(place, value, tested.spread, color="black", linewidth=1, capsize=3)
         ax.bar(place, value, 0.9 * width, color=colour, alpha=0.55 if variant else 1.0)
-        ax.plot([place - 0.4 * width, place + 0.4 * width], [worst, worst], color="black", linewidth=1.5)
-        ax.annotate(f"{value:.1%}", (place, value), (0, 2), textcoords="offset points", ha="center", fontsize=8)
+        left = place - 0.42 * width
+        ax.annotate(f"{value:.1%}", (left, value), (0, 2), textcoords="offset points", fontsize=8)
         places.append((place, variant or "as it is", number))
     labels = [f"{variant}" for _, variant, _ in places]
     ax.set_xticks([place for place, _, _ in places], labels, fontsize=8)
@@ -129,7 +136,12 @@ PICTURES: dict[str, tuple[str, Callable[[Study], bool], Callable[[Study, Axes], 
     "factors": ("{metric} against {quantity}", lambda study: bool(study.factors), factors),
     "bars": (
         "mean {metric} over all tests of {quantity}; the line is the worst",
-        lambda study: any(", " in arm for arm in study.arms),
+        lambda study: bool(study.factors) and any(", " in arm for arm in study.arms),
+        bars,
+    ),
+    "arms": (
+        "mean {metric} and standard deviation",
+        lambda study: not study.factors and any(", " in arm for arm in study.arms),
         bars,
     ),
     "moved": ("how far the logits move against {quantity}", lambda study: bool(study.factors), moved),

@@ -12,7 +12,7 @@ from wavenets.nn import LiftingConv1d
 PUBLISHED = Published(3, (3, 2, 2))
 STAGES = ((1, 4), (2, 2), (3, 1))  # multiple of the width, pooling behind it
 HIGHEST = 0.42  # frequency of the first wavelet in cycles per sample, below Nyquist's 0.5
-FLOOR = 1e-3  # added to an envelope before its logarithm is taken; the signal's root mean square is 1
+FLOOR = 0.03  # added to an envelope before its logarithm is taken: 30 dB below the signal, whose root mean square is 1
 
 
 class ScalogramNet(Network):
@@ -35,7 +35,9 @@ class ScalogramNet(Network):
         num_scales: Number of scales; with 1 it is the plain twin, whose wavelets cover ``span`` by themselves.
         span: Octaves that the wavelets of a scale cover to begin with; None is one step of the grid.
         readout: "finest", "mean", "max", "logsumexp" (``ScaleReadout``) or "gated" (``GatedReadout``).
-        dropout: Probability with which features behind the convolutions are dropped, channel by channel.
+        dropout: Scale dropout, see ``ScaleReadout``. Each scale learns to tell classes apart, so that those that are
+            left do so when a signal is played so slowly that the finest are silent.
+        channel_dropout: Probability with which features behind the convolutions are dropped, channel by channel.
 
     Shape:
         (B, in_channels, L) -> (B, num_classes), L at least ``min_size``; ``features`` gives ``Levels``.
@@ -46,7 +48,7 @@ class ScalogramNet(Network):
     Example:
         >>> net = ScalogramNet(num_scales=7)
         >>> [tuple(level.shape) for level in net.features(torch.randn(2, 1, 8000))]
-        [(2, 288, 62), (2, 288, 31), (2, 288, 15)]
+        [(2, 288, 31), (2, 288, 15), (2, 288, 7)]
     """
 
     def __init__(
@@ -57,15 +59,17 @@ class ScalogramNet(Network):
         width: int = 96,
         filters: int = 12,
         kernel_size: int = 65,
-        pool: int = 16,
+        pool: int = 32,
         base: float | str = 2,
         num_scales: int = 7,
         span: float | None = None,
         readout: str = "mean",
-        dropout: float = 0.3,
+        dropout: float = 0.0,
+        channel_dropout: float = 0.3,
     ) -> None:
         spanned = 1 if num_scales == 1 else None
-        layers = wavelet_layers(1, PUBLISHED, base=base, num_scales=num_scales, scale_extent=spanned, readout=readout)
+        options = {"base": base, "num_scales": num_scales, "readout": readout, "dropout": dropout}
+        layers = wavelet_layers(1, PUBLISHED, scale_extent=spanned, **options)
         lift = layers.lift(in_channels, 2 * filters, kernel_size)
         assert isinstance(lift, LiftingConv1d)
         octaves = math.log2(lift.grid.base) if span is None else span
@@ -79,7 +83,7 @@ class ScalogramNet(Network):
             channels = width * multiple
             if pooling > 1:
                 body.append(layers.pool(pooling))
-        body.append(layers.per_scale(nn.Dropout1d(dropout)))
+        body.append(layers.per_scale(nn.Dropout1d(channel_dropout)))
         classifier = layers.per_scale(nn.Conv1d(channels, num_classes, 1))
         super().__init__(stem, body, *layers.finish(classifier, channels, num_classes), in_channels, 1, normalize)
 
@@ -89,7 +93,7 @@ class Modulus(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         real, imaginary = input.chunk(2, 1)
-        return (real.square() + imaginary.square() + FLOOR**4).sqrt()  # with a gradient at 0
+        return (real.square() + imaginary.square() + 1e-12).sqrt()  # with a gradient at 0
 
 
 class Logarithm(nn.Module):
