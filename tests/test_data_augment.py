@@ -8,6 +8,7 @@ import pytest
 import scipy.interpolate
 import soxr
 import torch
+import torch.nn.functional as F
 from hydra.utils import instantiate
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -89,10 +90,18 @@ def test_a_crop_is_a_piece_and_a_short_sound_stays_whole(length: int, seed: int)
     assert torch.equal(kept, torch.arange(kept[0], kept[0] + min(length, 30)))
 
 
+@settings(deadline=None)
+@given(before=st.integers(0, 50), length=st.integers(1, 60), after=st.integers(0, 50), seed=st.integers(0, 99))
+def test_a_crop_wastes_nothing_on_silence_around_a_sound(before: int, length: int, after: int, seed: int) -> None:
+    sound = 1 + torch.arange(2.0 * length).reshape(2, length)
+    y = augment.RandomCrop(30, sample_rate=1)(F.pad(sound, (before, after)), rng(seed))
+    assert int((y != 0).all(0).sum()) == min(30, length)
+
+
 def test_crops_reach_both_ends() -> None:
-    x = torch.arange(40.0)[None]
+    x = torch.arange(1.0, 41.0)[None]
     starts = {int(augment.RandomCrop(30, 1)(x, rng(seed))[0, 0]) for seed in range(300)}
-    assert starts == set(range(11))
+    assert starts == set(range(1, 12))
 
 
 def test_gain_noise_and_polarity() -> None:

@@ -48,6 +48,8 @@ class Mix:
 class RandomCrop:
     """Cuts a piece out of a sound; one that is too short is put in silence, at a random place.
 
+    What is zero at both ends, as around a recording that is shorter than the others, is cut off first.
+
     Args:
         seconds: Length of the piece, in seconds.
         sample_rate: Rate of the sound, in Hz.
@@ -85,7 +87,13 @@ class Speed:
 
 
 def crop(x: Tensor, length: int, rng: np.random.Generator) -> Tensor:
-    """Gives a piece of a signal (…, T) from a random place; one that is too short is put in zeros at a random place."""
+    """Gives a piece of a sound (C, T) from a random place; one that is too short is put in zeros at a random place.
+
+    The zeros in which a short recording lies are no part of it: a piece of them would be of no class.
+    """
+    sounding = x.any(0).nonzero()
+    if len(sounding):
+        x = x[:, int(sounding[0]) : int(sounding[-1]) + 1]
     start = int(rng.integers(abs(x.shape[-1] - length) + 1))
     if x.shape[-1] >= length:
         return x[..., start : start + length]
