@@ -1,4 +1,4 @@
-"""Measures e2cnn beside this package on quarter turns: the table in docs/comparison.md. Needs `pip install e2cnn`.
+"""Measures escnn beside this package on quarter turns: the table in docs/comparison.md. Needs `pip install escnn`.
 
 python -m docs.comparison
 """
@@ -6,8 +6,8 @@ python -m docs.comparison
 from collections.abc import Callable
 
 import torch
-from e2cnn import gspaces
-from e2cnn import nn as enn
+from escnn import gspaces
+from escnn import nn as enn
 from torch import Tensor, nn
 
 from wavenets import Grid
@@ -15,8 +15,8 @@ from wavenets.nn import GroupConv2d, LiftingConv2d, PerScale, RotationPool, Scal
 
 
 def steerable(stride: int) -> Callable[[Tensor], Tensor]:
-    """The network in e2cnn."""
-    space = gspaces.Rot2dOnR2(4)
+    """The network in escnn."""
+    space = gspaces.rot2dOnR2(4)
     image = enn.FieldType(space, 3 * [space.trivial_repr])
     hidden = enn.FieldType(space, 8 * [space.regular_repr])
     net = enn.SequentialModule(
