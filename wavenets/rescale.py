@@ -97,6 +97,8 @@ def upscale(y: Tensor, size: Sequence[int]) -> Tensor:
 
     Half-pixel centres are what pooling needs: the maximum of a window stands for the middle of the window.
     """
+    if y.is_meta:  # as when ``Network.min_size`` asks for shapes alone: torch would go through a slow decomposition
+        return y.new_empty(*y.shape[:2], *size)
     if exporting() and y.ndim == 3:  # one operator, where of ``interpolate`` the exporter makes twenty
         return torch.ops.aten.upsample_linear1d(y, list(size), False)
     if y.ndim == 3:  # as an image of one row, which torch can keep channels-last
