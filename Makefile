@@ -37,7 +37,7 @@ weights: $(WEIGHTS:%=runs/weights/%/results.json)
 	$(BIN)/python -m experiments.report.weights $(^D)
 
 runs/weights/esc10/results.json: | .venv/installed
-	$(BIN)/python -m experiments.train experiment=esc10_scalogram ~augment.mix +trainer.check_val_every_n_epoch=5 data.root=$(ESC50) folder=$(@D)
+	$(BIN)/python -m experiments.train experiment=esc10_scalogram data.root=$(ESC50) folder=$(@D)
 
 runs/weights/digits_rotated/results.json: | .venv/installed
 	$(BIN)/python -m experiments.train experiment=digits_rotated model.width=12 augment=turn trainer=cpu folder=$(@D)

@@ -207,6 +207,7 @@ def test_loading_processes_and_devices_change_nothing() -> None:
 def test_an_augmented_run_resumes_to_the_same_result(tmp_path: Path) -> None:
     root = write_set(tmp_path / "set")
     options = [*tiny(root), "augment=sound_speed", "augment.speed.seconds=0.1", "rescale=[]", "fraction=0.5"]
+    options.append("+augment.mix._target_=experiments.data.augment.Mix")
     run(tmp_path / "unbroken", *options, "trainer.max_epochs=3")
     run(tmp_path / "resumed", *options, "trainer.max_epochs=1")
     run(tmp_path / "resumed", *options, "trainer.max_epochs=3")

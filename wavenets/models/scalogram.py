@@ -11,7 +11,7 @@ from wavenets.nn import LiftingConv1d
 
 PUBLISHED = Published(3, (3, 2, 2))
 STAGES = ((1, 4), (2, 2), (3, 1))  # multiple of the width, pooling behind it
-HIGHEST = 0.42  # frequency of the first wavelet in cycles per sample, below Nyquist's 0.5
+HIGHEST = 0.42  # frequency in cycles per sample, below Nyquist's 0.5, where the wavelets of the finest scale begin
 FLOOR = 0.03  # added to an envelope before its logarithm is taken: 30 dB below the signal, whose root mean square is 1
 
 
@@ -21,7 +21,8 @@ class ScalogramNet(Network):
     Pairs of wavelets begin as Gabor's, in quadrature, spread over one step of the grid, which has them at all scales.
     The modulus of a pair, averaged over some samples, is the scalogram, as J. Andén & S. Mallat (Deep scattering
     spectrum, IEEE Transactions on Signal Processing 62, 2014) have it. Its logarithm goes through three convolutions on
-    the group. All of it, the logarithm too, does the same at every scale, so levels are equivariant exactly.
+    the group. All of it, the logarithm too, does the same at every scale, so levels are equivariant exactly, from the
+    normalised signal on.
 
     Args:
         num_classes: Number of logits.
@@ -32,7 +33,7 @@ class ScalogramNet(Network):
         kernel_size: Of the wavelets, in samples, odd.
         pool: Samples of each level that are averaged to one of its envelope.
         base: Ratio of neighbouring scales.
-        num_scales: Number of scales; with 1 it is the plain twin, whose wavelets cover ``span`` by themselves.
+        num_scales: Number of scales. With 1 it is a plain network; give it a ``span``, and more filters to cover that.
         span: Octaves that the wavelets of a scale cover to begin with; None is one step of the grid.
         readout: "finest", "mean", "max", "logsumexp" (``ScaleReadout``) or "gated" (``GatedReadout``).
         dropout: Scale dropout, see ``ScaleReadout``. Each scale learns to tell classes apart, so that those that are
@@ -104,7 +105,7 @@ class Logarithm(nn.Module):
 
 
 def gabor(filters: int, kernel_size: int, octaves: float) -> Tensor:
-    """Gabor's wavelets of norm 1, cosines and then sines under a Gaussian that ends with the kernel.
+    """Gabor's wavelets, pairs of norm 1: cosines and then sines under a Gaussian that ends with the kernel.
 
     Args:
         filters: Number of frequencies, spread geometrically.
