@@ -33,8 +33,8 @@ HEAD = """# Models
 
 Written by `make results`. One row for each file of `conf/model/`, as `model=NAME` chooses it; `model.base`,
 `model.rotations`, `model.form` and the [other options](api/models.md#wavenets.models.Options) change it, with a `+`
-before what is not in the file. Multiply-adds are those of convolutions and linear layers for one input of the size given. Accuracy is in percent, with the study of
-[the results](results.md) that trains the network as it stands here.
+before what is not in the file. Multiply-adds are those of convolutions and linear layers for one input of the size
+given. Accuracy is in percent, with the study of [the results](results.md) that trains the network as it stands here.
 
 | `model=` | class, in `wavenets.models` | parameters | input | multiply-adds | accuracy |
 |---|---|--:|---|--:|---|
