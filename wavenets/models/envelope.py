@@ -1,7 +1,8 @@
 """The M nets on envelopes: for sounds whose rhythm is rescaled while what rings in them is not."""
 
+from typing import Unpack
+
 from torch import nn
-from typing_extensions import Unpack
 
 from wavenets.models.layers import Options, plain_conv
 from wavenets.models.mnet import MNet, WaveletMNet

@@ -1,9 +1,8 @@
 """Networks for images, plain and equivariant: a small one, and ResNet-18 (He et al., arXiv 1512.03385)."""
 
-from typing import Any
+from typing import Any, Unpack
 
 from torch import Tensor, nn
-from typing_extensions import Unpack
 
 from wavenets.levels import Levels
 from wavenets.models.layers import Layers, Options, Published, add, plain_layers, wavelet_layers

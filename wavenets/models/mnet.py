@@ -1,9 +1,8 @@
 """The M nets of Dai et al. (arXiv 1610.00087) and their wavelet form of Romero et al. (arXiv 2006.05259)."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 from torch import nn
-from typing_extensions import Unpack
 
 from wavenets.models.layers import Layers, Options, Published, ResidualBlock, plain_layers, wavelet_layers
 from wavenets.models.network import Network

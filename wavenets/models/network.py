@@ -5,12 +5,11 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from typing_extensions import Self
 
 from wavenets.models import pretrained
 

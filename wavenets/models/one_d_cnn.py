@@ -1,7 +1,8 @@
 """The 1DCNN of Abdoli et al. (arXiv 1904.08990) and its wavelet form of Romero et al. (arXiv 2006.05259)."""
 
+from typing import Unpack
+
 from torch import nn
-from typing_extensions import Unpack
 
 from wavenets.models.layers import AdaptiveAvgPool1d, Layers, Options, Published, plain_layers, wavelet_layers
 from wavenets.models.network import Network

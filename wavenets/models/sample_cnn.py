@@ -1,7 +1,8 @@
 """The 3^9 SampleCNN of Lee et al. (arXiv 1703.01789) and its wavelet form of Romero et al. (arXiv 2006.05259)."""
 
+from typing import Unpack
+
 from torch import nn
-from typing_extensions import Unpack
 
 from wavenets.models.layers import Layers, Options, Published, plain_layers, wavelet_layers
 from wavenets.models.network import Network
