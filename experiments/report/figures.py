@@ -77,18 +77,18 @@ def bars(study: Study, ax: Axes) -> None:
     Without factors it is the metric with its standard deviation.
     """
     networks = list(dict.fromkeys(arm.split(", ")[0] for arm in study.arms))
-    places = []
-    for number, arm in enumerate(study.arms):
+    places, variants = [], []
+    for arm in study.arms:
         network, _, variant = arm.partition(", ")
         among = [other for other in study.arms if other.split(", ")[0] == network]
         width = 0.8 / len(among)
         place = networks.index(network) - 0.4 + width * (among.index(arm) + 0.5)
         if not (cells := study.of(arm, study.fractions[-1])):
             continue
-        means = [average(cells, (cell.rescaled[factor] for cell in cells)) for factor in study.factors]
         colour = COLOURS[networks.index(network) % len(COLOURS)]
-        if means:
-            value, worst = sum(m.value for m in means) / len(means), min(m.value for m in means)
+        if study.factors:
+            means = [average(cells, (cell.rescaled[factor] for cell in cells)).value for factor in study.factors]
+            value, worst = sum(means) / len(means), min(means)
             ax.plot([place - 0.4 * width, place + 0.4 * width], [worst, worst], color="black", linewidth=1.5)
         else:
             tested = average(cells, (cell.test for cell in cells))
@@ -97,9 +97,9 @@ def bars(study: Study, ax: Axes) -> None:
         ax.bar(place, value, 0.9 * width, color=colour, alpha=0.55 if variant else 1.0)
         left = place - 0.42 * width
         ax.annotate(f"{value:.1%}", (left, value), (0, 2), textcoords="offset points", fontsize=8)
-        places.append((place, variant or "as it is", number))
-    labels = [f"{variant}" for _, variant, _ in places]
-    ax.set_xticks([place for place, _, _ in places], labels, fontsize=8)
+        places.append(place)
+        variants.append(variant or "as it is")
+    ax.set_xticks(places, variants, fontsize=8)
     for number, network in enumerate(networks):
         ax.annotate(
             network, (number, 0), (0, -28), textcoords="offset points", ha="center", va="top", annotation_clip=False

@@ -69,8 +69,9 @@ class ScalogramNet(Network):
         channel_dropout: float = 0.3,
     ) -> None:
         spanned = 1 if num_scales == 1 else None
-        options = {"base": base, "num_scales": num_scales, "readout": readout, "dropout": dropout}
-        layers = wavelet_layers(1, PUBLISHED, scale_extent=spanned, **options)
+        layers = wavelet_layers(
+            1, PUBLISHED, base=base, num_scales=num_scales, scale_extent=spanned, readout=readout, dropout=dropout
+        )
         lift = layers.lift(in_channels, 2 * filters, kernel_size)
         assert isinstance(lift, LiftingConv1d)
         octaves = math.log2(lift.grid.base) if span is None else span
