@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import hydra
 import torch
@@ -49,7 +50,10 @@ def example(network: nn.Module, shape: Sequence[int] | None = None) -> tuple[Ten
 def program(network: nn.Module, x: Tensor, free: dict[int, Any]) -> ExportedProgram:
     """Gives the network as one graph for all batches and sizes."""
     oblivious = torch.fx.experimental._config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
-    with _quick(), oblivious:  # a size of 1 is then a size like any other
+    # To find out a convolution's layout in memory torch asks whether its input has more than one sample, and would
+    # hold every input to the answer. While exporting, all is row by row.
+    layout = patch("torch._C._conv_determine_backend_memory_format", lambda *_: torch.contiguous_format)
+    with _quick(), oblivious, layout:  # a size of 1 is then a size like any other
         options: Any = {"dynamic_shapes": (free,), "prefer_deferred_runtime_asserts_over_guards": True}
         return torch.export.export(network, (x,), **options)
 

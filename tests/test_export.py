@@ -118,15 +118,8 @@ def test_archives_are_for_all_batches_and_sizes(name: str, tmp_path: Path) -> No
     exports(QUICK[name](), "export", tmp_path / "net.pt2")
 
 
-# torch.export takes it for given that a level has more than one sample or pixel; at their least size these have one.
-ABOVE_THE_LEAST = "W-SampleCNN", "W-SampleCNN, shared", "W-ResNet, 8 turns"
-EDGE = pytest.mark.xfail(strict=True, reason="an archive does not take the least size")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=EDGE) if name in ABOVE_THE_LEAST else name for name in (*QUICK, *SLOW)]
-)
+@pytest.mark.parametrize("name", [*QUICK, *SLOW])
 def test_archives_of_every_network(name: str, tmp_path: Path) -> None:
     exports((QUICK | SLOW)[name](), "export", tmp_path / "net.pt2")
 

@@ -111,7 +111,7 @@ class Grid:
             scales.append(self.downscale(scales[-1]) if self.decimated else self._smooth(scales[-1], i))
         if self.rotations == 1:
             return Levels(*scales)
-        return Levels(*(self.turned(level, r).contiguous() for level in scales for r in range(self.turns)))
+        return Levels(*(rescale.row_by_row(self.turned(level, r)) for level in scales for r in range(self.turns)))
 
     def downscale(self, x: Tensor) -> Tensor:
         """Rescales a signal by 1/base with anti-aliasing: the operator T.

@@ -83,13 +83,18 @@ def downscale2d_all_turns(x: Tensor, base: Fraction) -> Tensor:
     Resizing rows and then columns is not resizing columns and then rows, to the last bit. The mean is, and so commutes
     with turns: a turn renumbers the A_r, and since a + b = b + a, the sum of the sums of opposite ones stays.
     """
-    a, b, c, d = (turn(downscale2d(turn(x, r).contiguous(), base), -r).contiguous() for r in range(4))
+    a, b, c, d = (turn(downscale2d(row_by_row(turn(x, r)), base), -r) for r in range(4))
     return ((a + c) + (b + d)) / 4
 
 
 def turn(x: Tensor, quarters: int) -> Tensor:
     """Turns (B, C, H, W) by quarters of a circle, counterclockwise."""
     return torch.rot90(x, quarters, (2, 3)) if quarters % 4 else x
+
+
+def row_by_row(x: Tensor) -> Tensor:
+    """Copies x to the default layout, without the question of ``contiguous`` which an exporter answers for one size."""
+    return x.clone(memory_format=torch.contiguous_format)
 
 
 def upscale(y: Tensor, size: Sequence[int]) -> Tensor:
