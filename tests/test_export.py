@@ -9,9 +9,10 @@ import onnx
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.export import Dim
 
 from experiments import export
-from experiments.export import FORMATS, example, to_onnx
+from experiments.export import FORMATS, example, program, to_onnx
 from tests.experiment_runs import run, tiny, write_set
 from wavenets import Grid
 from wavenets.models import (
@@ -113,9 +114,22 @@ def test_onnx_of_kernels_at_angles(rotations: int, tmp_path: Path) -> None:
         torch.testing.assert_close(exported(x), net(x), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["DigitCNN", "W-M3, spanning two scales", "W-DigitCNN, spanning two scales"])
+ARCHIVED = "DigitCNN", "W-M3, spanning two scales", "W-DigitCNN, spanning two scales", "W-SampleCNN, shared"
+
+
+@pytest.mark.parametrize("name", ARCHIVED)
 def test_archives_are_for_all_batches_and_sizes(name: str, tmp_path: Path) -> None:
-    exports(QUICK[name](), "export", tmp_path / "net.pt2")
+    exports((QUICK | SLOW)[name](), "export", tmp_path / "net.pt2")
+
+
+def test_archives_of_turns_take_levels_of_one_pixel() -> None:
+    grid = Grid(2, rotations=4)
+    net = nn.Sequential(LiftingConv2d(3, 2, 3, 2, grid=grid), ScaleReadout("mean", grid=grid)).requires_grad_(False)
+    free = {0: Dim("batch", min=1), 2: Dim("height", min=2), 3: Dim("width", min=2)}
+    archived = program(net, torch.randn(2, 3, 9, 11), free).module()
+    for size in (2, 2), (3, 2), (9, 4):
+        x = torch.randn(1, 3, *size)
+        torch.testing.assert_close(archived(x), net(x), rtol=0, atol=1e-6)
 
 
 @pytest.mark.slow
