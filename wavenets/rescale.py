@@ -83,7 +83,7 @@ def downscale2d_all_turns(x: Tensor, base: Fraction) -> Tensor:
     Resizing rows and then columns is not resizing columns and then rows, to the last bit. The mean is, and so commutes
     with turns: a turn renumbers the A_r, and since a + b = b + a, the sum of the sums of opposite ones stays.
     """
-    a, b, c, d = (turn(downscale2d(row_by_row(turn(x, r)), base), -r) for r in range(4))
+    a, b, c, d = (row_by_row(turn(downscale2d(row_by_row(turn(x, r)), base), -r)) for r in range(4))
     return ((a + c) + (b + d)) / 4
 
 
