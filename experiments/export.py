@@ -5,10 +5,12 @@ import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import hydra
+import sympy
 import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
@@ -89,7 +91,8 @@ def to_aot(network: nn.Module, x: Tensor, free: dict[int, Any], metadata: Mappin
     if shutil.which("g++") is None and shutil.which("clang++") is None:
         raise FileNotFoundError("format=aot needs a C++ compiler, such as g++")
     configs = {"aot_inductor.metadata": dict(metadata)}
-    with _oblivious():  # else a level that has one sample in the example has one for good, and no error says so
+    # Else a level that has one sample in the example would have one for good, and no error would say so.
+    with _oblivious(), _expanding():
         torch._inductor.aoti_compile_and_package(
             program(network, x, free), package_path=str(file), inductor_configs=configs
         )
@@ -176,6 +179,12 @@ def _quick() -> Any:
 def _oblivious() -> Any:
     # a size of 1 is then a size like any other
     return torch.fx.experimental._config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
+
+
+def _expanding() -> Any:
+    # To find strides, inductor simplifies the difference of two indices with all that sympy has, which takes hours for
+    # a deep net. Indices are sums of products: multiplied out, what is equal cancels.
+    return patch("torch._inductor.sizevars.sympy", SimpleNamespace(**{**vars(sympy), "simplify": sympy.expand}))
 
 
 @hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="export")
