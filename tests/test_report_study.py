@@ -89,14 +89,21 @@ def test_lines_are_the_means_of_the_largest_share() -> None:
     assert y == pytest.approx([0.735, 0.81])
 
 
+def test_an_eighth_line_is_told_from_the_first() -> None:
+    arms = [f"net {i}" for i in range(8)]
+    ax = Figure().subplots()
+    figures.factors(study(arms={arm: Arm([]) for arm in arms}, cells=[cell(arm) for arm in arms]), ax)
+    assert len({(line.get_color(), line.get_linestyle()) for line in ax.lines[:8]}) == 8
+
+
 def test_bars_are_the_mean_over_the_factors_and_the_worst() -> None:
     ax = Figure().subplots()
     figures.bars(study(), ax)
-    assert [bar.get_height() for bar in ax.patches] == pytest.approx(  # type: ignore[attr-defined]
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx(  # type: ignore[attr-defined]
         [test * (1 / 2 + 1 + 1 / 5) / 3 for test in (0.61, 0.71, 0.81)]
     )
-    assert [line.get_ydata()[0] for line in ax.lines] == pytest.approx([test / 5 for test in (0.61, 0.71, 0.81)])  # type: ignore[index]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["as it is", "augmented", "as it is"]
+    assert [line.get_xdata()[0] for line in ax.lines] == pytest.approx([test / 5 for test in (0.61, 0.71, 0.81)])  # type: ignore[index]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["plain", "plain, augmented", "ours"]
 
 
 def test_without_factors_bars_have_the_deviation(tmp_path: Path) -> None:
@@ -104,8 +111,8 @@ def test_without_factors_bars_have_the_deviation(tmp_path: Path) -> None:
     assert [file.name for file in figures.draw(alone, tmp_path).values()] == ["tiny_share.png", "tiny_arms.png"]
     ax = Figure().subplots()
     figures.bars(alone, ax)
-    assert [bar.get_height() for bar in ax.patches] == pytest.approx([0.61, 0.71, 0.81])  # type: ignore[attr-defined]
-    assert [lines.get_segments()[0][:, 1] for lines in ax.collections] == [  # type: ignore[attr-defined]
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx([0.61, 0.71, 0.81])  # type: ignore[attr-defined]
+    assert [lines.get_segments()[0][:, 0] for lines in ax.collections] == [  # type: ignore[attr-defined]
         pytest.approx([test - 0.01, test + 0.01]) for test in (0.61, 0.71, 0.81)
     ]
 

@@ -30,9 +30,9 @@ def draw(study: Study, folder: Path) -> dict[str, Path]:
         if not wanted(study):
             continue
         figure = Figure(figsize=(7, 4.2), layout="constrained")
-        paint(study, ax := figure.subplots())
+        paint(study, figure.subplots())
         title = title.format(metric=study.metric.replace("_", " "), quantity=study.quantity)
-        ax.set_title(title[0].upper() + title[1:], fontsize=11)
+        figure.suptitle(title[0].upper() + title[1:], fontsize=11)
         files[title] = folder / f"{study.name}_{picture}.png"
         figure.savefig(files[title], dpi=DPI)
     return files
@@ -72,41 +72,32 @@ def moved(study: Study, ax: Axes) -> None:
 
 
 def bars(study: Study, ax: Axes) -> None:
-    """Draws the mean over all factors, and the worst of them as a mark: the arms of a network side by side.
+    """Draws the mean over all factors, and the worst of them as a mark; the arms of a network are of one colour.
 
     Without factors it is the metric with its standard deviation.
     """
-    networks = list(dict.fromkeys(arm.split(", ")[0] for arm in study.arms))
-    places, variants = [], []
-    for arm in study.arms:
+    arms = [arm for arm in study.arms if study.of(arm, study.fractions[-1])]
+    networks = list(dict.fromkeys(arm.split(", ")[0] for arm in arms))
+    for row, arm in enumerate(arms):
+        cells = study.of(arm, study.fractions[-1])
         network, _, variant = arm.partition(", ")
-        among = [other for other in study.arms if other.split(", ")[0] == network]
-        width = 0.8 / len(among)
-        place = networks.index(network) - 0.4 + width * (among.index(arm) + 0.5)
-        if not (cells := study.of(arm, study.fractions[-1])):
-            continue
-        colour = COLOURS[networks.index(network) % len(COLOURS)]
         if study.factors:
             means = [average(cells, (cell.rescaled[factor] for cell in cells)).value for factor in study.factors]
-            value, worst = sum(means) / len(means), min(means)
-            ax.plot([place - 0.4 * width, place + 0.4 * width], [worst, worst], color="black", linewidth=1.5)
+            value, spread = sum(means) / len(means), 0.0
+            ax.plot([min(means)] * 2, [row - 0.32, row + 0.32], color="black", linewidth=1.5)
         else:
             tested = average(cells, (cell.test for cell in cells))
-            value = tested.value
-            ax.errorbar(place, value, tested.spread, color="black", linewidth=1, capsize=3)
-        ax.bar(place, value, 0.9 * width, color=colour, alpha=0.55 if variant else 1.0)
-        left = place - 0.42 * width
-        ax.annotate(f"{value:.1%}", (left, value), (0, 2), textcoords="offset points", fontsize=8)
-        places.append(place)
-        variants.append(variant or "as it is")
-    ax.set_xticks(places, variants, fontsize=8)
-    for number, network in enumerate(networks):
-        ax.annotate(
-            network, (number, 0), (0, -28), textcoords="offset points", ha="center", va="top", annotation_clip=False
-        )
-    label_axes(ax, "", "", f"test {study.metric.replace('_', ' ')}")
-    ax.grid(False, axis="x")
-    metric_axis(ax, study.metric)
+            value, spread = tested.value, tested.spread
+            ax.errorbar(value, row, xerr=spread, color="black", linewidth=1, capsize=3)
+        colour = COLOURS[networks.index(network) % len(COLOURS)]
+        ax.barh(row, value, color=colour, alpha=0.55 if variant else 1.0)
+        end = min(value + spread, 1.0), row
+        ax.annotate(f"{value:.1%}", end, (5, 0), textcoords="offset points", va="center", fontsize=8)
+    ax.set_yticks(range(len(arms)), arms)
+    ax.invert_yaxis()
+    label_axes(ax, "", f"test {study.metric.replace('_', ' ')}", "")
+    ax.grid(False, axis="y")
+    metric_axis(ax, study.metric, horizontal=True)
 
 
 def _against_factors(study: Study, ax: Axes, value: Callable[[Cell, str], float]) -> None:
@@ -119,8 +110,9 @@ def _against_factors(study: Study, ax: Axes, value: Callable[[Cell, str], float]
 
 
 def _line(ax: Axes, number: int, label: str, x: Sequence[float], means: Sequence[Mean]) -> None:
-    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-    ax.plot(x, [m.value for m in means], color=colour, marker=marker, label=label)
+    again, number = divmod(number, len(COLOURS))
+    colour, style = COLOURS[number], "--" if again else "-"
+    ax.plot(x, [m.value for m in means], style, color=colour, marker=MARKERS[number], label=label)
     low, high = [m.value - m.spread for m in means], [m.value + m.spread for m in means]
     ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
 

@@ -33,11 +33,12 @@ def _title(metric: str) -> str:
     return "AUROC" if metric == "auroc" else metric.replace("_", " ").capitalize()
 
 
-def metric_axis(ax: Axes, metric: str) -> None:
-    """Sets the vertical axis for a metric between 0 and 1."""
-    ax.set_ylim(0, 1.02)
+def metric_axis(ax: Axes, metric: str, horizontal: bool = False) -> None:
+    """Sets an axis for a metric between 0 and 1."""
+    axis, limits = (ax.xaxis, ax.set_xlim) if horizontal else (ax.yaxis, ax.set_ylim)
+    limits(0, 1.02)
     if metric == "accuracy":
-        ax.yaxis.set_major_formatter(PercentFormatter(1))
+        axis.set_major_formatter(PercentFormatter(1))
 
 
 def factor_axis(ax: Axes, factors: Sequence[float], quantity: str) -> None:
