@@ -91,11 +91,10 @@ def to_aot(network: nn.Module, x: Tensor, free: dict[int, Any], metadata: Mappin
     if shutil.which("g++") is None and shutil.which("clang++") is None:
         raise FileNotFoundError("format=aot needs a C++ compiler, such as g++")
     configs = {"aot_inductor.metadata": dict(metadata)}
+    exported = program(network, x, free)
     # Else a level that has one sample in the example would have one for good, and no error would say so.
     with _oblivious(), _expanding():
-        torch._inductor.aoti_compile_and_package(
-            program(network, x, free), package_path=str(file), inductor_configs=configs
-        )
+        torch._inductor.aoti_compile_and_package(exported, package_path=str(file), inductor_configs=configs)
     loaded: Run = torch._inductor.aoti_load_package(str(file))
     return loaded
 

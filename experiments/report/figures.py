@@ -76,23 +76,21 @@ def bars(study: Study, ax: Axes) -> None:
 
     Without factors it is the metric with its standard deviation.
     """
-    arms = [arm for arm in study.arms if study.of(arm, study.fractions[-1])]
+    arms = {arm: cells for arm in study.arms if (cells := study.of(arm, study.fractions[-1]))}
     networks = list(dict.fromkeys(arm.split(", ")[0] for arm in arms))
-    for row, arm in enumerate(arms):
-        cells = study.of(arm, study.fractions[-1])
+    for row, (arm, cells) in enumerate(arms.items()):
         network, _, variant = arm.partition(", ")
         if study.factors:
             means = [average(cells, (cell.rescaled[factor] for cell in cells)).value for factor in study.factors]
-            value, spread = sum(means) / len(means), 0.0
+            mean = Mean(sum(means) / len(means))
             ax.plot([min(means)] * 2, [row - 0.32, row + 0.32], color="black", linewidth=1.5)
         else:
-            tested = average(cells, (cell.test for cell in cells))
-            value, spread = tested.value, tested.spread
-            ax.errorbar(value, row, xerr=spread, color="black", linewidth=1, capsize=3)
+            mean = average(cells, (cell.test for cell in cells))
+            ax.errorbar(mean.value, row, xerr=mean.spread, color="black", linewidth=1, capsize=3)
         colour = COLOURS[networks.index(network) % len(COLOURS)]
-        ax.barh(row, value, color=colour, alpha=0.55 if variant else 1.0)
-        end = min(value + spread, 1.0), row
-        ax.annotate(f"{value:.1%}", end, (5, 0), textcoords="offset points", va="center", fontsize=8)
+        ax.barh(row, mean.value, color=colour, alpha=0.55 if variant else 1.0)
+        end = min(mean.value + mean.spread, 1.0), row
+        ax.annotate(f"{mean.value:.1%}", end, (5, 0), textcoords="offset points", va="center", fontsize=8)
     ax.set_yticks(range(len(arms)), arms)
     ax.invert_yaxis()
     label_axes(ax, "", f"test {study.metric.replace('_', ' ')}", "")
