@@ -43,10 +43,20 @@ def example(network: nn.Module, shape: Sequence[int] | None = None) -> tuple[Ten
         if not isinstance(network, Network):
             raise ValueError("shape=[channels,samples] or [channels,height,width] must be given for this network")
         least = network.min_size
-        shape = [network.in_channels, *(2 * least + 1 + 2 * dim for dim in range(network.ndim))]
+        size = 2 * least + 1
+        # With one pixel at a level, inductor takes memory layouts for equal that are not where there are more of them.
+        while network.ndim == 2 and _coarsest(network, size) == 1:
+            size *= 2
+        shape = [network.in_channels, *(size + 2 * dim for dim in range(network.ndim))]
     names = ("length",) if len(shape) == 2 else ("height", "width")
     sizes = {dim: Dim(name, min=least) for dim, name in enumerate(names, start=2)}
     return torch.randn(2, *shape), {0: Dim("batch", min=1), **sizes}
+
+
+@torch.no_grad()
+def _coarsest(network: Network, size: int) -> int:
+    features = network.features(torch.zeros(1, network.in_channels, size, size))
+    return min(level.shape[-1] for level in (features if isinstance(features, tuple) else (features,)))
 
 
 def program(network: nn.Module, x: Tensor, free: dict[int, Any]) -> ExportedProgram:
