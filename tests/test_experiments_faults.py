@@ -42,7 +42,7 @@ def copy(once: Path, tmp_path: Path) -> Path:
 
 
 def short(root: Path) -> list[str]:
-    return [*tiny(root), "model=m3", "data.duration=0.2", "wavelet_loss=0", "rescale=[]"]
+    return [*tiny(root, "model=m3"), "data.duration=0.2", "wavelet_loss=0", "rescale=[]"]
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:

@@ -41,7 +41,7 @@ def test_a_wheel_holds_the_commands_and_their_configuration(tmp_path: Path, monk
 
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="torch was built without gloo")
 def test_two_processes_train_one_network(tmp_path: Path) -> None:
-    overrides = [*tiny(write_set(tmp_path / "set")), "model=m3", "data.duration=0.2", "wavelet_loss=0", "rescale=[]"]
+    overrides = [*tiny(write_set(tmp_path / "set"), "model=m3"), "data.duration=0.2", "wavelet_loss=0", "rescale=[]"]
     ddp = "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true"
     start = [sys.executable, "-m", "experiments.train", *overrides, *ddp, "trainer.max_epochs=2", "batch_size=4"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -16,7 +16,6 @@ from tests.experiment_runs import run, tiny, write_set
 from wavenets.models import MNet, Network
 
 SMALL = (
-    "model=m3",
     "+model.normalize=true",
     "data.duration=0.2",
     "wavelet_loss=0",
@@ -29,7 +28,7 @@ SMALL = (
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run."""
     folder = tmp_path_factory.mktemp("run") / "noises"
-    run(folder, *tiny(write_set(tmp_path_factory.mktemp("set"))), *SMALL)
+    run(folder, *tiny(write_set(tmp_path_factory.mktemp("set")), "model=m3"), *SMALL)
     return folder
 
 
