@@ -65,6 +65,11 @@ class Run:
         return self.checkpoints / "last.ckpt"
 
     @property
+    def trained(self) -> Path:
+        """The checkpoint to use: the best, or the last if no epoch was validated."""
+        return self.best if self.best.is_file() else self.last
+
+    @property
     def started(self) -> bool:
         """Whether there is a checkpoint."""
         return self.last.is_file() or self.best.is_file()
@@ -242,7 +247,7 @@ def _number(value: Any) -> float:
 
 
 def find_checkpoint(path: Path | str | None) -> Path:
-    """Gives the checkpoint file; of a run's folder the best one, of ``save_pretrained``'s the weights.
+    """Gives the checkpoint file; of a run's folder the one to use, of ``save_pretrained``'s the weights.
 
     Raises:
         FileNotFoundError: There is none.
@@ -251,7 +256,7 @@ def find_checkpoint(path: Path | str | None) -> Path:
         raise FileNotFoundError("ckpt is null; it must be a checkpoint or the folder of a run")
     if (Path(path) / CARD).is_file():
         return Path(path) / WEIGHTS
-    file = Run(Path(path)).best if Path(path).is_dir() else Path(path)
+    file = Run(Path(path)).trained if Path(path).is_dir() else Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"{file} not found: ckpt must be a checkpoint or the folder of a run")
     return file

@@ -109,6 +109,8 @@ def choose(grid: Grid, arm: str) -> Arm:
     cards = [(values, json.loads(job.file.read_text())) for values, job in candidates if job.file.exists()]
     if not cards:
         raise ValueError(f"no training of {arm} went well; see the log.txt in the folders of {grid.folder}")
+    if any(card["value"] is None for _, card in cards):
+        raise ValueError("study.choose chooses on validation examples, and there are none")
     sign = -1 if cards[0][1]["config"]["task"]["mode"] == "min" else 1
     best, _ = max(cards, key=lambda pair: (sign * pair[1]["value"], -pair[1]["validation"]["loss"]))
     tried = {", ".join(f"{key}={value}" for key, value in values.items()): card["value"] for values, card in cards}
@@ -184,6 +186,8 @@ def _run(jobs: Sequence[Job], processes: int) -> list[Job]:
 
 def _outcome(job: Job) -> str:
     values = json.loads(job.file.read_text())
+    if not job.test and values["value"] is None:
+        return "not validated"
     if not job.test:
         return f"{values['monitor'].replace('_', ' ')} {shown(values['monitor'], values['value'])}"
     return f"test {values['monitor'].replace('_', ' ')} {shown(values['monitor'], values['test_' + values['monitor']])}"
@@ -192,8 +196,8 @@ def _outcome(job: Job) -> str:
 def _cell(key: tuple[str, float, int, Any], results: Results) -> Cell:
     metric = results.monitor
     measured = _rounded(results.rescaled), _rounded(results.moved)
-    values = round(results.val[metric], 5), round(results.test[metric], 5)
-    return Cell(*key, results.epochs, results.seconds, *values, *measured)
+    val = round(results.val[metric], 5) if metric in results.val else None
+    return Cell(*key, results.epochs, results.seconds, val, round(results.test[metric], 5), *measured)
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:

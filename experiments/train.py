@@ -55,6 +55,8 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
         ".*LeafSpec.*",
         "No (positive|negative) samples.*",
         ".*conditioned on metric.*",
+        ".*could not find the monitored key.*",
+        "Total length of `list` across ranks is zero.*",
     ):
         warnings.filterwarnings("ignore", noise)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
@@ -91,7 +93,7 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
         if not trainer.is_global_zero:
             return None
         if not cfg.test:
-            write_json(run.validation, asdict(read_checkpoint(run.best)[1]) | {"epochs": len(epochs.rows)})
+            write_json(run.validation, asdict(read_checkpoint(run.trained)[1]) | {"epochs": len(epochs.rows)})
             log.info("trained, not tested; resume=%s test=true does that", folder)
             return None
         return test(cfg, run, task, source, factors, epochs.rows)
@@ -161,7 +163,7 @@ def test(cfg: DictConfig, run: Run, task: Task, source: Source, factors: Any, ro
         raise ValueError("no epoch was trained, so there is nothing to test; look at the values of trainer.…")
     if not run.best.is_file():
         log.warning("%s was never measured, so the last network is tested, not the best", task.monitor)
-    weights, best = read_checkpoint(run.best if run.best.is_file() else run.last)
+    weights, best = read_checkpoint(run.trained)
     network: nn.Module = instantiate(cfg.model, num_classes=len(best.classes))
     network.load_state_dict(weights)
     results = report(place(network, cfg.trainer), best, task, source, factors)

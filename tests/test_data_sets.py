@@ -68,6 +68,14 @@ def test_splits_are_disjoint_and_cover_every_fold(folds):
         assert val_fold is None or split["val"] == [val_fold]
 
 
+@pytest.mark.parametrize("folds", [[0, 1, 2], ["a", "b"]])
+def test_without_validation_all_other_folds_are_trained_on(folds):
+    for test_fold in folds:  # a fold 0 is another thing than none
+        others = [fold for fold in folds if fold != test_fold]
+        assert split_folds(folds, test_fold, val_fold=False) == {"train": others, "val": [], "test": [test_fold]}
+    assert 0 not in folds or split_folds(folds, 1, val_fold=0)["val"] == [0]
+
+
 def test_every_fold_is_validated_on_once_over_the_ten_tests():
     assert sorted(split_folds(range(1, 11), test)["val"][0] for test in range(1, 11)) == list(range(1, 11))
 

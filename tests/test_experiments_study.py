@@ -36,7 +36,7 @@ ARMS = {"one": ["model=m3"], "other": ["model=m3", "batch_size=4"]}
 
 def arguments(root: Path, folder: Path, epochs: int = 1, **changes: Any) -> list[str]:
     """Writes a study, and gives the command line that runs it."""
-    options = [*tiny(root), f"trainer.max_epochs={epochs}", "wavelet_loss=0"]
+    options = [*tiny(root, "model=m3"), f"trainer.max_epochs={epochs}", "wavelet_loss=0"]
     values = {
         **{"title": "A study", "about": "Of noise.", "arms": ARMS, "overrides": options, "choose": {}},
         **{"fractions": [1.0], "seeds": [3], "folds": [2]},
@@ -108,6 +108,15 @@ def test_a_grid_chooses_on_validation_and_tests_no_other(
     assert commands == [] and [c.test for c in again.cells] == [c.test for c in result.cells]
     run_study(*arguments(root, tmp_path, arms={"one": ["model=m3", "batch_size=7"]}))
     assert len(commands) == 1
+
+
+def test_a_study_without_validation(root: Path, tmp_path: Path, commands: list[list[str]]) -> None:
+    settings = [*tiny(root, "model=m3"), "trainer.max_epochs=1", "wavelet_loss=0", "data.val_fold=false"]
+    result, failed = run_study(*arguments(root, tmp_path, overrides=settings))
+    assert not failed and [cell.val for cell in result.cells] == [None, None]
+    assert Study.load(tmp_path / "study.json") == result
+    with pytest.raises(ValueError, match="chooses on validation examples, and there are none"):
+        run_study(*arguments(root, tmp_path, overrides=settings, choose={"optimizer.lr": [0.001, 0.0]}))
 
 
 def test_a_killed_study_leaves_no_training_at_work_and_goes_on(

@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from experiments import train
 from experiments.data import UrbanSound8K
-from experiments.run import load_network
+from experiments.run import find_checkpoint, load_network
 from experiments.training.memory import checkpoint_activations
 from tests.experiment_runs import composed, run, tiny, write_set
 
@@ -91,6 +91,17 @@ def test_a_run_s_folder(unbroken: Path, root: Path) -> None:
     assert card.classes == results["classes"] == ["class0", "class1", "class2"]
 
 
+def test_without_validation_the_last_network_is_tested_and_found(root: Path, tmp_path: Path) -> None:
+    run(tmp_path, *tiny(root), "trainer.max_epochs=2", "data.val_fold=false")
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["best_epoch"] == 2
+    assert not [key for key in results if key.startswith("val_")]
+    assert find_checkpoint(tmp_path) == tmp_path / "checkpoints" / "last.ckpt"
+    options: Any = {"sample_rate": 8000, "duration": 0.1, "cache_dir": root / "cache", "num_workers": 1}
+    data = UrbanSound8K(root, 1, val_fold=False, **options)
+    assert len(data.files("train")) + len(data.files("test")) == 30
+
+
 def test_the_test_fold_is_what_the_best_network_is_tested_on(unbroken: Path, root: Path) -> None:
     results = json.loads((unbroken / "results.json").read_text())
     network, _ = load_network(unbroken / "checkpoints" / "best.ckpt")
@@ -155,7 +166,7 @@ def test_callbacks_and_loggers_of_the_configuration_are_called(root: Path, tmp_p
     logger = "logger=csv", "+trainer.log_every_n_steps=1"
     still = "optimizer.lr=0", "trainer.max_epochs=9", "rescale=[]"
     results = run(tmp_path, *tiny(root), *callbacks, *logger, *still)
-    assert results["epochs"] == 2  # the first is the best
+    assert results["epochs"] == results["best_epoch"] + 1 < 9
     logged = pd.read_csv(tmp_path / "logs" / "csv" / "version_0" / "metrics.csv")
     assert {"lr-Adam", "val_accuracy", "train_loss"} <= set(logged)
     assert logged["val_accuracy"].dropna().iloc[-1] == results["val_accuracy"]
@@ -228,8 +239,8 @@ def test_checkpointed_activations_change_nothing_but_memory(root: Path, unbroken
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 def test_compiled_network_trains_and_is_loaded_as_ever(root: Path, tmp_path: Path) -> None:
-    plain = "model=m3", "wavelet_loss=0", "data.duration=0.5", "trainer.max_epochs=1"
-    results = run(tmp_path, *tiny(root), *plain, "compile=default")
+    plain = "wavelet_loss=0", "data.duration=0.5", "trainer.max_epochs=1"
+    results = run(tmp_path, *tiny(root, "model=m3"), *plain, "compile=default")
     network, _ = load_network(tmp_path / "checkpoints" / "best.ckpt")
     assert not any(name.startswith("_orig_mod") for name in network.state_dict())
     assert 0 <= results["test_accuracy"] <= 1

@@ -138,6 +138,16 @@ def test_archives_of_every_network(name: str, tmp_path: Path) -> None:
     exports((QUICK | SLOW)[name](), "export", tmp_path / "net.pt2")
 
 
+@pytest.mark.parametrize(
+    "network", [ResNet(10, width=2), WaveletResNet(10, width=2, **SHARED)], ids=["plain", "shared"]
+)
+def test_an_image_to_export_with_has_no_level_of_one_pixel(network: nn.Module) -> None:
+    x, free = example(network.eval())
+    levels = network.features(x)
+    assert all(level.shape[-1] > 1 for level in (levels if isinstance(levels, tuple) else (levels,)))
+    assert free[2].min == network.min_size  # but it is for all that the network takes
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 @pytest.mark.parametrize("name", [*QUICK, *SLOW])
@@ -149,8 +159,8 @@ def test_machine_code_of_every_network(name: str, tmp_path: Path) -> None:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run."""
     folder = tmp_path_factory.mktemp("run")
-    net = "model=m3", "trainer.max_epochs=1", "rescale=[]", "wavelet_loss=0"
-    run(folder, *tiny(write_set(tmp_path_factory.mktemp("set"))), *net)
+    net = "trainer.max_epochs=1", "rescale=[]", "wavelet_loss=0"
+    run(folder, *tiny(write_set(tmp_path_factory.mktemp("set")), "model=m3"), *net)
     return folder
 
 

@@ -193,7 +193,7 @@ class AudioFolds(AudioSet):
     Args:
         root: Folder of the set.
         test_fold: The fold to test on.
-        val_fold: The fold to validate on; None is the one after ``test_fold``, in a circle.
+        val_fold: The fold to validate on; None is the one after ``test_fold``, in a circle, False is none.
         **options: See `AudioSet`.
 
     Attributes:

@@ -79,7 +79,8 @@ def split_folds(folds: Iterable[Fold], test_fold: Fold, val_fold: Fold | None = 
     Args:
         folds: The folds of the set, all numbers or all texts; repetitions do not matter.
         test_fold: The fold to test on.
-        val_fold: The fold to validate on; None is the one after ``test_fold``, in a circle.
+        val_fold: The fold to validate on; None is the one after ``test_fold``, in a circle. False is none: all others
+            are trained on, as publications on ESC-50 do.
 
     Returns:
         The folds of each stage.
@@ -92,19 +93,23 @@ def split_folds(folds: Iterable[Fold], test_fold: Fold, val_fold: Fold | None = 
         {'train': [2, 3], 'val': [1], 'test': [4]}
         >>> split_folds(["slow", "fast", "medium"], "fast", val_fold="slow")
         {'train': ['medium'], 'val': ['slow'], 'test': ['fast']}
+        >>> split_folds([0, 1, 2], test_fold=2, val_fold=False)
+        {'train': [0, 1], 'val': [], 'test': [2]}
     """
     names = in_order(folds)
-    for argument, fold in ("test_fold", test_fold), ("val_fold", names[0] if val_fold is None else val_fold):
+    given = {"test_fold": test_fold} | ({} if val_fold is None or val_fold is False else {"val_fold": val_fold})
+    for argument, fold in given.items():
         if fold not in names:
             raise ValueError(f"data.{argument}={fold} is not a fold of this set; choose one of {names}")
     if val_fold is None:
         val_fold = names[(names.index(test_fold) + 1) % len(names)]
-    train = [fold for fold in names if fold not in (test_fold, val_fold)]
-    if test_fold == val_fold:
+    val = [] if val_fold is False else [val_fold]
+    train = [fold for fold in names if fold not in (test_fold, *val)]
+    if test_fold in val:
         raise ValueError(f"data.test_fold and data.val_fold are both {test_fold}; choose two different folds")
     if not train:
         raise ValueError(f"a set with the folds {names} leaves none to train on; it needs at least three")
-    return {"train": train, "val": [val_fold], "test": [test_fold]}
+    return {"train": train, "val": val, "test": [test_fold]}
 
 
 def in_order(folds: Iterable[Fold]) -> list[Fold]:

@@ -31,7 +31,7 @@ class CSV:
         metadata: The CSV file.
         root: Folder of the files; None is that of the CSV file.
         test_fold: The fold to test on; None is the split that the file says, or else the first fold.
-        val_fold: The fold to validate on; None is the one after ``test_fold``, in a circle.
+        val_fold: The fold to validate on; None is the one after ``test_fold``, in a circle, False is none.
         multi_label: Whether an example has any number of labels; None: as soon as there is a "|".
         size: Of images: height and width, see `ImageSet`.
         channels: Of images: 3, or 1 for grey.
@@ -115,7 +115,7 @@ def _folds(table: pd.DataFrame, file: Path, test_fold: Any, val_fold: Any) -> di
         raise ValueError(f"{file} has no column fold, so that there is no data.test_fold={test_fold}")
     folds = [_fold(fold) for fold in table["fold"]]
     tested = in_order(folds)[0] if test_fold is None else _fold(test_fold)
-    return split_folds(folds, tested, None if val_fold is None else _fold(val_fold))
+    return split_folds(folds, tested, val_fold if val_fold is None or val_fold is False else _fold(val_fold))
 
 
 def _stages(table: pd.DataFrame, file: Path, folds: Mapping[Stage, Sequence[Fold]] | None) -> list[str]:

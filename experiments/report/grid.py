@@ -37,7 +37,7 @@ class Cell:
     fold: Fold | None
     epochs: int
     seconds: float
-    val: float
+    val: float | None  # None: not validated
     test: float
     rescaled: dict[str, float]
     moved: dict[str, float]

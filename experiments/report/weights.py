@@ -38,9 +38,9 @@ def publish(run: Run, out: Path) -> Path:
     """
     if not run.results.is_file():
         raise FileNotFoundError(f"{run.results} not found: {run.folder} is no finished run of experiments.train")
-    network, card = load_network(run.best)
+    network, card = load_network(run.trained)
     if not isinstance(network, Network):
-        raise ValueError(f"{type(network).__name__} in {run.best} is no Network of wavenets.models")
+        raise ValueError(f"{type(network).__name__} in {run.trained} is no Network of wavenets.models")
     network.save_pretrained(out / run.folder.name, about(network, card, Results.load(run.results)))
     return out / run.folder.name
 

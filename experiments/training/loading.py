@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from experiments.data.augment import Mix, Transform
 from experiments.data.augmented import Augmented
-from experiments.data.source import Source
+from experiments.data.source import Extras, Source
 from experiments.data.subset import share
 
 
@@ -82,11 +82,18 @@ class Batches(L.LightningDataModule):
     @cached_property
     def examples(self) -> list[int]:
         """The numbers of training and validation examples."""
-        splits: list[Any] = [self.dataset.split("train"), self.dataset.split("val")]
+        splits: list[Any] = [self.dataset.split("train"), *([self.dataset.split("val")] if self.validated else [])]
         return [len(split) for split in splits]
 
-    def val_dataloader(self) -> DataLoader[Any]:
-        """Gives all validation clips in order."""
+    @property
+    def validated(self) -> bool:
+        """Whether there are validation examples; only a set in folds may have none."""
+        return bool(Extras.of(self.dataset).folds.get("val", True))
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """Gives all validation clips in order; none if there are none."""
+        if not self.validated:
+            return []
         return DataLoader(self.dataset.split("val"), self.batch_size, num_workers=self.num_workers)
 
 
