@@ -80,7 +80,7 @@ def test_a_checkpoint_runs_nothing(attack: str, trained: Path, tmp_path: Path, m
     proof = tmp_path / "proof"
     keys, value = attacks(proof)[attack]
     file = crafted(trained, tmp_path / "crafted.ckpt", *keys, value=value)
-    message = r"may name; trust=|plain values only|no _target_|unknown option folder"
+    message = r"may name; trust=|plain values only|no _target_|unexpected keyword argument 'folder'"
     for command, arguments in (predict, ["files=[x.wav]"]), (evaluate, []):
         monkeypatch.setattr(sys, "argv", ["command", f"ckpt={file}", *arguments])
         with pytest.raises(SystemExit, match=message):
@@ -115,8 +115,9 @@ def test_resume_makes_no_other_class(trained: Path, tmp_path: Path, monkeypatch:
 
 def test_a_network_of_ones_own_must_be_trusted(trained: Path, tmp_path: Path) -> None:
     name = f"{__name__}.Net"
-    run(tmp_path / "run", *tiny(write_set(tmp_path / "set")), "trainer.max_epochs=1", f"model._target_={name}",
-        "~model.out_scales", "~model.readout", "wavelet_loss=0", "rescale=[]")  # fmt: skip
+    options = tiny(write_set(tmp_path / "set"), "model=w_sample_cnn")
+    own = f"model._target_={name}", "~model.out_scales", "~model.readout", "wavelet_loss=0"
+    run(tmp_path / "run", *options, *own, "trainer.max_epochs=1", "rescale=[]")
     best = tmp_path / "run" / "checkpoints" / "best.ckpt"
     with pytest.raises(ValueError, match=rf"{name} is not .* trust={__name__} allows"):
         load_network(best)
