@@ -186,9 +186,9 @@ def _run(jobs: Sequence[Job], processes: int) -> list[Job]:
 
 def _outcome(job: Job) -> str:
     values = json.loads(job.file.read_text())
-    if not job.test and values["value"] is None:
-        return "not validated"
     if not job.test:
+        if values["value"] is None:
+            return "not validated"
         return f"{values['monitor'].replace('_', ' ')} {shown(values['monitor'], values['value'])}"
     return f"test {values['monitor'].replace('_', ' ')} {shown(values['monitor'], values['test_' + values['monitor']])}"
 

@@ -37,7 +37,8 @@ class Net(nn.Module):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    run(folder, *tiny(write_set(tmp_path_factory.mktemp("set"))), "trainer.max_epochs=1", "rescale=[]")
+    net = tiny(write_set(tmp_path_factory.mktemp("set")), "model=w_sample_cnn")
+    run(folder, *net, "trainer.max_epochs=1", "rescale=[]")
     return folder
 
 
@@ -80,7 +81,7 @@ def test_a_checkpoint_runs_nothing(attack: str, trained: Path, tmp_path: Path, m
     proof = tmp_path / "proof"
     keys, value = attacks(proof)[attack]
     file = crafted(trained, tmp_path / "crafted.ckpt", *keys, value=value)
-    message = r"may name; trust=|plain values only|no _target_|unexpected keyword argument 'folder'"
+    message = r"may name; trust=|plain values only|no _target_|unknown option folder"
     for command, arguments in (predict, ["files=[x.wav]"]), (evaluate, []):
         monkeypatch.setattr(sys, "argv", ["command", f"ckpt={file}", *arguments])
         with pytest.raises(SystemExit, match=message):
