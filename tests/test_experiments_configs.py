@@ -48,7 +48,8 @@ def test_every_model_takes_the_classes_of_the_dataset_and_has_its_family_s_rate(
     with torch.inference_mode():
         assert network(torch.zeros(1, 1, *[network.min_size] * network.ndim)).shape == (1, 7)
     family = 0.01 if network.ndim == 1 and not name.startswith("w") else 0.001
-    assert cfg.optimizer.lr == (0.003 if name in ("wm5_shared", "w_digit_cnn_shared", "digit_cnn_turns", "envelope_m5") else family)
+    three = "wm5_shared", "w_digit_cnn_shared", "digit_cnn_turns", "envelope_m5"
+    assert cfg.optimizer.lr == (0.003 if name in three else family)
 
 
 def test_the_published_protocol() -> None:
