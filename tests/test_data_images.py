@@ -116,6 +116,26 @@ def test_rescaled_digits_are_neither_padded_nor_cut(size: int, factor: float, si
     assert np.array_equal(images[7], np.asarray(expected))
 
 
+def test_enlarged_digits_have_no_more_detail_than_those_they_are_made_of() -> None:
+    small, large = DigitsScale(size=56), DigitsScale(size=56, enlarge=2)
+    pairs = [(small.split("val"), large.split("val")), (small.rescaled("val", 0.25), large.rescaled("val", 0.25))]
+    for ours, theirs in pairs:
+        side = 2 * ours.images.shape[1]
+        expected = [Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC) for image in ours.images]
+        assert np.array_equal(theirs.images, np.stack(expected))
+        assert np.array_equal(theirs.labels, ours.labels)
+
+
+def test_fewer_test_images_leave_the_others_as_they_are(tmp_path: Path) -> None:
+    write_mnist(tmp_path)
+    whole, some = MNISTScale(tmp_path), MNISTScale(tmp_path, num_test=7)
+    assert np.array_equal(some.rows["test"], whole.rows["test"][:7])
+    assert all(np.array_equal(some.rows[stage], whole.rows[stage]) for stage in ("train", "val"))
+    for number in 0, 50_001, 1.5:
+        with pytest.raises(ValueError, match=f"data.num_test={number} is no whole number from 1 to 50000"):
+            MNISTScale(tmp_path, num_test=number)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
@@ -253,6 +273,8 @@ def test_a_broken_file_is_named(tmp_path: Path, content: bytes, suffix: str) -> 
         ({"train_scales": (1.0, 0.5)}, "data.train_scales"),
         ({"protocol": "stn"}, "data.protocol=stn is unknown; choose smooth or sesn"),
         ({"protocol": "sesn", "size": 40}, "data.size=40 is no multiple of 28"),
+        ({"enlarge": 0}, "data.enlarge=0 is no whole number of at least 1"),
+        ({"enlarge": 1.5}, "data.enlarge=1.5 is no whole number"),
         ({"size": 14}, "data.size=14 is no whole number of at least the 28 pixels"),
     ],
 )

@@ -114,6 +114,8 @@ class ScaledDigits(Digits):
             published set does: `RandomAffine(0, scale=scales)` of torchvision on Pillow images, bicubic without
             anti-aliasing, enlarged by repeating pixels.
         fit_rescaled: put rescaled digits on a black canvas of the old size, for comparison with older results.
+        enlarge: whole number by which every image, a rescaled one too, is enlarged bicubically at last. A network whose
+            levels are `enlarge` times finer then begins above the resolution of the data, and has room for what is small.
 
     Attributes:
         classes: the ten digits.
@@ -139,13 +141,16 @@ class ScaledDigits(Digits):
         train_scales: Range | None = None,
         protocol: str = "smooth",
         fit_rescaled: bool = False,
+        enlarge: int = 1,
     ) -> None:
         super().__init__(images, labels, counts, seed, size)
+        if not isinstance(enlarge, int) or enlarge < 1:
+            raise ValueError(f"data.enlarge={enlarge} is no whole number of at least 1")
         if protocol not in ("smooth", "sesn"):
             raise ValueError(f"data.protocol={protocol} is unknown; choose smooth or sesn")
         if protocol == "sesn" and size % SIDE:
             raise ValueError(f"data.size={size} is no multiple of {SIDE}; data.protocol=sesn repeats pixels")
-        self.protocol, self.fit_rescaled = protocol, fit_rescaled
+        self.protocol, self.fit_rescaled, self.enlarge = protocol, fit_rescaled, enlarge
         self.factors = self.draw("scales", scales, train_scales, 0.1, 1)
 
     def split(self, stage: Stage) -> Images:
@@ -163,7 +168,7 @@ class ScaledDigits(Digits):
         if self.fit_rescaled:
             return self._shrunk(stage, np.full(len(rows), factor))
         side = round(self.size * factor)
-        return Images(np.stack([resize(image, (side, side)) for image in self.images[rows]]), self.labels[rows])
+        return self._enlarged(np.stack([resize(image, (side, side)) for image in self.images[rows]]), stage)
 
     def check_factor(self, factor: float) -> None:
         """Raises ValueError unless a factor is from 0.1 to 4; with `fit_rescaled` to 1."""
@@ -181,7 +186,13 @@ class ScaledDigits(Digits):
             images = images.repeat(self.size // SIDE, axis=1).repeat(self.size // SIDE, axis=2)
         elif self.size > SIDE:
             images = np.stack([resize(image, (self.size, self.size)) for image in images])
-        return Images(images, self.labels[rows])
+        return self._enlarged(images, stage)
+
+    def _enlarged(self, images: np.ndarray, stage: Stage) -> Images:
+        if self.enlarge > 1:
+            side = images.shape[1] * self.enlarge
+            images = np.stack([resize(image, (side, side)) for image in images])
+        return Images(images, self.labels[self.rows[stage]])
 
 
 class MNISTScale(ScaledDigits):
@@ -191,11 +202,18 @@ class MNISTScale(ScaledDigits):
 
     Args:
         root: see `mnist`.
+        num_test: number of test images; fewer are enough where they are resized by many factors.
         **options: see `ScaledDigits`.
+
+    Raises:
+        ValueError: there are not so many test images.
     """
 
-    def __init__(self, root: Path | str, **options: Any) -> None:
-        super().__init__(*mnist(root), **options)
+    def __init__(self, root: Path | str, num_test: int = 50_000, **options: Any) -> None:
+        images, labels, counts = mnist(root)
+        if not isinstance(num_test, int) or not 1 <= num_test <= counts["test"]:
+            raise ValueError(f"data.num_test={num_test} is no whole number from 1 to {counts['test']}")
+        super().__init__(images, labels, counts | {"test": num_test}, **options)
 
 
 class DigitsScale(ScaledDigits):
