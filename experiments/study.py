@@ -216,7 +216,7 @@ def main(cfg: DictConfig) -> None:
         columns, rows = table(result)
         if len(rows) < len(columns):  # a screen is higher than wide
             columns, *rows = map(list, zip(columns, *rows, strict=True))
-        show(f"{result.title}, in percent", columns, rows)
+        show(f"{result.title}, in percent", columns, rows, heads=["training share"])
         for title, file in draw(result, Path(cfg.folder)).items():
             print(f"{file}: {title}")
         if failed:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from experiments.report import figures, page
 from experiments.report.grid import Arm, Cell, Mean, Study, average, table
+from experiments.report.tables import show
 
 
 def cell(arm: str = "plain", fraction: float = 1.0, seed: int = 0, fold: int | None = 1, test: float = 0.5) -> Cell:
@@ -70,6 +71,27 @@ def test_the_table_has_the_means_and_the_flatness() -> None:
         *["30.5 ± 0.5", "61.0 ± 1.0", "12.2 ± 0.2", "48.8"],
     ]
     assert len(rows) == 6
+
+
+def test_what_is_wider_than_the_screen_is_several_tables(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns, rows = table(study())
+    tables = {}
+    for width in 300, 80, 48:
+        monkeypatch.setenv("COLUMNS", str(width))
+        show("A study", columns, rows, heads=["training share"])
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+        assert max(map(len, lines)) <= width
+        parts = [lines[i : i + len(rows)] for i in range(0, len(lines), len(rows))]
+        cells = [[[cell.strip() for cell in line.split("│")[1:-1]] for line in part] for part in parts]
+        identified = [(row[0], row[columns.index("training share")]) for row in rows]
+        for part in cells:
+            assert [tuple(cell for cell in line if cell in sum(identified, ())) for line in part] == identified
+        tables[width] = len(parts)
+        shown = [[cell for part in cells for cell in part[i]] for i in range(len(rows))]
+        assert all(set(row) == set(given) for row, given in zip(shown, rows, strict=True))
+    assert tables[300] == 1 and 1 < tables[80] < tables[48]
 
 
 def drawn(picture: str, given: Study) -> list[tuple[str, list[float], list[float]]]:

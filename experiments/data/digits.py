@@ -114,8 +114,8 @@ class ScaledDigits(Digits):
             published set does: `RandomAffine(0, scale=scales)` of torchvision on Pillow images, bicubic without
             anti-aliasing, enlarged by repeating pixels.
         fit_rescaled: put rescaled digits on a black canvas of the old size, for comparison with older results.
-        enlarge: whole number by which every image, a rescaled one too, is enlarged bicubically at last. A network whose
-            levels are `enlarge` times finer then begins above the resolution of the data, and has room for what is small.
+        enlarge: whole number by which every image, a rescaled one too, is enlarged bicubically at last: the finest
+            levels of a network are then finer than the data, and what is small is large enough for them.
 
     Attributes:
         classes: the ten digits.
