@@ -120,6 +120,14 @@ def test_views_is_iterated_downscaling() -> None:
             assert torch.equal(grid.downscale(level), coarser)
 
 
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_an_undecimated_grid_rescales_as_its_twin_does(steps: int) -> None:
+    x = torch.randn(2, 1, 101)
+    assert torch.equal(Grid(1, decimated=False).act(x, steps), Grid(1).act(x, steps))
+    with pytest.raises(ValueError, match="steps must be at least 0, got -1"):
+        Grid(1).act(x, -1)
+
+
 @pytest.mark.parametrize("base", [2, "3/2"])
 def test_shift_by_the_coarsest_period_moves_every_level_by_whole_samples(base: int | str) -> None:
     num_scales, length = 4, 6000

@@ -61,6 +61,11 @@ def test_admissibility_is_the_squared_mean_of_the_kernels() -> None:
         admissibility(nn.Linear(2, 2))
 
 
+def test_one_tap_of_zero_mean_is_refused() -> None:
+    with pytest.raises(ValueError, match="a kernel of one tap and zero mean is 0"):
+        LiftingConv1d(1, 1, 1, 1, kernel=ZeroMean())
+
+
 def test_zero_mean_holds_at_all_angles() -> None:
     lift = LiftingConv2d(2, 3, 5, num_scales=1, kernel=ZeroMean(), grid=Grid(2, rotations=12), dtype=torch.float64)
     assert lift.samples().shape == (3, 3, 2, 5, 5)

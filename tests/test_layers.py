@@ -1,6 +1,7 @@
 """Each layer against a slow, obvious version, at every grid, precision and size of batch."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -102,6 +103,22 @@ def test_pooling_is_torchs_on_each_level(ndim: int, options: dict) -> None:
             assert torch.equal(pooled, torchs(level, 3, **options))
 
 
+@pytest.mark.parametrize("ndim", [1, 2])
+def test_poolings_have_torchs_options(ndim: int) -> None:
+    levels = pyramid(3, 3, *SIZES[ndim])
+    ours, torchs = LAYERS[ndim][2:], [getattr(F, f"{kind}_pool{ndim}d") for kind in ("max", "avg")]
+    window = [3] if ndim == 1 else [2, 3]
+    cases: list[dict[str, Any]] = [
+        {"dilation": 2, "stride": 1, "padding": 1},
+        {"count_include_pad": False, "padding": 1},
+    ]
+    for pool, oracle, options in zip(ours, torchs, cases, strict=True):
+        for level, pooled in zip(levels, pool(window, **options)(levels), strict=True):
+            assert torch.equal(pooled, oracle(level, window, **options))
+    with pytest.raises(ValueError, match="smaller than the pooling window, which needs 9 samples"):
+        ours[0](3, dilation=4)([torch.randn(1, 1, *[8] * ndim)])
+
+
 @pytest.mark.parametrize("padding_mode", ["zeros", "reflect", "replicate", "circular"])
 @pytest.mark.parametrize("ndim", [1, 2])
 def test_padding_modes_are_torchs(ndim: int, padding_mode: str) -> None:
@@ -117,6 +134,14 @@ def test_padding_modes_are_torchs(ndim: int, padding_mode: str) -> None:
     x = noise(2, 2, *SIZES[ndim], dtype=torch.float64)
     for level, view in zip(conv(lift(x)), lift.grid.views(x, 2), strict=True):
         torch.testing.assert_close(level, plain[1](plain[0](view)), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("padding_mode, least", [("reflect", 4), ("circular", 3)])
+def test_padding_of_a_small_level_is_refused(padding_mode: str, least: int) -> None:
+    lift = LiftingConv1d(1, 1, 7, 3, padding_mode=padding_mode)
+    assert len(lift(torch.randn(1, 1, 4 * least))) == 3
+    with pytest.raises(ValueError, match=f"padding_mode='{padding_mode}', which needs at least {least} samples"):
+        lift(torch.randn(1, 1, 4 * (least - 1)))
 
 
 def test_kernels_may_be_oblong() -> None:

@@ -4,9 +4,12 @@ import copy
 import pickle
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
+from lightning.fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor, nn
+from torch.distributed.utils import _apply_to_tensors
 from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import checkpoint
 
@@ -69,6 +72,12 @@ def test_all_else_is_a_tuples() -> None:
     fine, *coarse = a
     assert fine is a[0] and len(coarse) == 2 and a[-1] is coarse[1] and [*a[1:]] == coarse
     assert isinstance(a, tuple) and len(list(zip(a, a, strict=True))) == 3
+
+
+def test_a_number_of_numpy_is_a_number() -> None:
+    a = levels(5, 5)
+    for product in np.float64(2) * a, a * np.float32(2):
+        assert isinstance(product, Levels) and all(torch.equal(x, 2 * y) for x, y in zip(product, a, strict=True))
 
 
 @pytest.mark.parametrize("operator", ["__add__", "__radd__", "__sub__", "__mul__"])
@@ -147,12 +156,20 @@ def test_compilers_follow_a_shortcut() -> None:
 
 @pytest.mark.parametrize(
     "again",
-    [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x)), lambda x: pytree.tree_map(torch.clone, x)],
+    [
+        copy.copy,
+        copy.deepcopy,
+        lambda x: pickle.loads(pickle.dumps(x)),
+        lambda x: pytree.tree_map(torch.clone, x),
+        lambda x: _apply_to_tensors(torch.clone, x),  # how FSDP
+        lambda x: move_data_to_device(x, torch.device("cpu")),  # and Lightning rebuild tuples,
+        lambda x: type(x)(map(torch.clone, x)),  # and DataParallel
+    ],
 )
 def test_copies_are_levels(again: object) -> None:
     a = levels(9, 5)
     b = again(a)  # type: ignore[operator]
-    assert isinstance(b, Levels) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert isinstance(b, Levels) and len(b) == len(a) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
 def test_vmap_gives_levels() -> None:

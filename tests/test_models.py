@@ -15,10 +15,12 @@ from wavenets.models import (
     OneDCNN,
     SampleCNN,
     ScalogramNet,
+    WaveletDigitCNN,
     WaveletMNet,
     WaveletOneDCNN,
     WaveletSampleCNN,
 )
+from wavenets.models.network import normalized
 from wavenets.testing import assert_equivariant
 
 # Trainable parameters of the published code.
@@ -170,6 +172,38 @@ def test_the_net_on_envelopes_is_equivariant_from_there_on() -> None:
 def test_a_scalogram_is_equivariant_through_its_logarithm(dtype: torch.dtype) -> None:
     net = ScalogramNet(7, in_channels=2, width=8, filters=3).eval().to(dtype)
     assert_equivariant(nn.Sequential(net.stem, net.body, net.classifier), noise(2, 2, 14_001, dtype=dtype), steps=2)
+
+
+def test_a_scalogram_takes_what_every_wavelet_net_takes() -> None:
+    grid = Grid(1, "3/2")
+    net, twin = (ScalogramNet(width=4, filters=2, num_scales=6, **given) for given in ({"grid": grid}, {"base": "3/2"}))
+    twin.load_state_dict(net.state_dict())
+    assert len(ScalogramNet(out_scales=2).features(noise(1, 1, 8_000))) == 2
+    for given in {"num_scales": 5, "out_scales": 2}, {"base": 2, "grid": grid}, {"kernel_size": 64}:
+        with pytest.raises(ValueError, match=r"give either (num_scales=5|grid)|kernel_size must be odd"):
+            ScalogramNet(**given)
+
+
+def test_half_precision_hears_silence_and_loudness() -> None:
+    net, x = ScalogramNet(num_scales=5, filters=2, width=4), noise(2, 1, 4_000)
+    x[..., :2_500] = 0
+    with torch.autocast("cpu", dtype=torch.float16):
+        output = net(x)
+    output.float().sum().backward()
+    assert net.stem[0].weight.grad.isfinite().all()
+    for value in 300.0, 1e-4:
+        assert (normalized(torch.full((1, 1, 9), value, dtype=torch.float16)) - 1).abs().max() < 0.01
+
+
+def test_options_that_say_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="base, readuot: these are options of a wavelet form"):
+        EnvelopeMNet(5, base="3/2", readuot="max")
+    with pytest.raises(ValueError, match="out_channels must be at least 1, got 0"):
+        WaveletDigitCNN(width=0)
+    with pytest.raises(ValueError, match="rotations must be one of 1, 2, 4, 8, 12, 16, got 0"):
+        WaveletDigitCNN(rotations=0)
+    with pytest.raises(ValueError, match=r"a floating-point input, got torch\.int16"):
+        WaveletMNet(3, normalize=True)(torch.zeros(1, 1, 20_000, dtype=torch.int16))
 
 
 def test_wavelets_begin_where_they_should() -> None:

@@ -1,6 +1,8 @@
 """Quarter turns, alone and with scales: exact at any size, against slow versions, and what turned kernels cannot do."""
 
 import itertools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import numpy as np
 import pytest
@@ -9,12 +11,13 @@ import torch.nn.functional as F
 from scipy import ndimage
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
 
 from tests.networks import network, noise
 from wavenets import Grid, functional
 from wavenets.kernels import BSpline, Kernel, Samples, ZeroMean
 from wavenets.models import WaveletDigitCNN, WaveletResNet
-from wavenets.nn import GroupConv2d, LiftingConv2d, PerScale, ScaleBatchNorm, ScaleMaxPool2d
+from wavenets.nn import GroupConv2d, LiftingConv2d, PerScale, RotationPool, ScaleBatchNorm, ScaleMaxPool2d
 from wavenets.testing import assert_equivariant, equivariance_error
 
 SIZES = [(27, 27), (33, 40), (37, 52), (64, 64), (28, 28)]
@@ -108,6 +111,35 @@ class TurnedKernels(nn.Module):
         lifted = [conv(x, self.lifting, r).relu() for r in range(4)]
         upright = [sum(conv(lifted[(r + s) % 4], self.group[:, :, s], r) for s in range(4)) for r in range(4)]
         return [torch.rot90(feature, r, (2, 3)) for r, feature in enumerate(upright)]
+
+
+@pytest.mark.parametrize("rotations", [2, 4, 8])
+@pytest.mark.parametrize("channels", [10, 17, 23])
+@pytest.mark.parametrize("size", [(7, 7), (23, 29), (15, 15)], ids=str)
+def test_kernels_of_one_tap_are_exact(size: tuple[int, int], channels: int, rotations: int) -> None:
+    """Products of matrices, which round by where in memory an image begins; and what comes behind a batch of frames."""
+    grid = Grid(2, rotations=rotations)
+    lift = LiftingConv2d(channels, channels, 1, 1, grid=grid)
+    nets = [
+        nn.Sequential(lift, GroupConv2d(channels, 8, 1, grid=grid)),
+        nn.Sequential(LiftingConv2d(channels, channels, 3, 1, grid=grid), PerScale(nn.Conv2d(channels, 5, 1))),
+        nn.Sequential(lift, GroupConv2d(channels, channels, 3, grid=grid), PerScale(nn.GroupNorm(1, channels))),
+    ]
+    for net in nets:
+        assert_equivariant(net, noise(1, channels, *size), grid, steps=0, turns=2)
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, lambda: torch.device("meta"), FakeTensorMode])
+def test_a_pass_in_another_mode_leaves_nothing_behind(mode: Callable[[], AbstractContextManager[object]]) -> None:
+    grid = Grid(2, rotations=4)
+    with mode():
+        net = nn.Sequential(LiftingConv2d(1, 2, 3, 1, grid=grid), GroupConv2d(2, 2, 3, grid=grid))
+        net(torch.randn(3, 1, 11, 13))
+    net = nn.Sequential(LiftingConv2d(1, 2, 3, 1, grid=grid), GroupConv2d(2, 2, 3, grid=grid))
+    output = net(noise(3, 1, 11, 13))
+    sum(level.sum() for level in output).backward()
+    assert type(output[0]) is Tensor and output[0].device.type == "cpu"
+    assert all(parameter.grad is not None for parameter in net.parameters())
 
 
 def test_turned_kernels_are_equivariant_only_where_stride_falls_on_the_grid() -> None:
@@ -260,6 +292,15 @@ def test_parts_of_a_batch_of_frames_may_be_modified_in_place() -> None:
         (lambda: Grid(1).act(noise(1, 1, 9), turns=1), "only images can be turned"),
         (lambda: LiftingConv2d(1, 2, (3, 5), 1, grid=Grid(2, rotations=4)), "must be square"),
         (lambda: GroupConv2d(2, 2, 3, grid=Grid(2, rotations=4))([noise(1, 2, 5, 5)] * 3), "got 3"),
+        (
+            lambda: GroupConv2d(2, 2, 3, grid=Grid(2, rotations=4))([noise(1, 2, 5, 7)] * 4),
+            r"sizes of a turned image, \(5, 7\), \(7, 5\), \(5, 7\), \(7, 5\), got \(5, 7\), \(5, 7\)",
+        ),
+        (lambda: RotationPool("max", Grid(2, rotations=8))([noise(1, 2, 5, 7)] * 8), "sizes of a turned image"),
+        (
+            lambda: functional.group_conv([noise(1, 3, 8, 8)] * 4, noise(4, 3, 1, 2, 3, 3), grid=Grid(2, rotations=4)),
+            r"needs a weight \(…, 4, k, k\) over its rotations, got \(4, 3, 1, 2, 3, 3\)",
+        ),
         (
             lambda: functional.lift(noise(1, 1, 9, 9), noise(1, 1, 3, 3), num_scales=1, grid=Grid(2, rotations=8)),
             "angles",

@@ -12,8 +12,8 @@ from torch.func import functional_call, hessian, jacfwd, jvp, stack_module_state
 
 from tests.networks import LAYERS, network, noise
 from wavenets import Grid, Levels
-from wavenets.kernels import BSpline, ZeroMean
-from wavenets.models import WaveletDigitCNN, WaveletMNet, WaveletOneDCNN, WaveletResNet, WaveletSampleCNN
+from wavenets.kernels import BSpline, Kernel, ZeroMean
+from wavenets.models import DigitCNN, WaveletDigitCNN, WaveletMNet, WaveletOneDCNN, WaveletResNet, WaveletSampleCNN
 from wavenets.nn import GroupConv1d, GroupConv2d, LiftingConv1d, LiftingConv2d, PerScale, ScaleBatchNorm
 
 
@@ -105,6 +105,23 @@ def test_weights_of_torch_load(ndim: int) -> None:
         torch.testing.assert_close(level, plain.eval()(view), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("kernel", [ZeroMean(), BSpline(2, 1.0)], ids=str)
+def test_weights_of_torch_are_refused_where_the_numbers_are_no_samples(kernel: Kernel) -> None:
+    for layer, plain in (
+        (LiftingConv1d(1, 2, 3, 2, kernel=kernel), nn.Conv1d(1, 2, 3)),
+        (
+            GroupConv2d(1, 2, 3, kernel=kernel),
+            nn.Conv2d(1, 2, 3),
+        ),
+    ):
+        with pytest.raises(ValueError, match=r"samples, which (ZeroMean|BSpline)\(.*\) does not learn"):
+            layer.load_state_dict(plain.state_dict())
+        layer.load_state_dict(layer.state_dict())
+    net = WaveletDigitCNN(form="shared", num_scales=1, spline_spacing=1.0)
+    with pytest.raises(ValueError, match="does not learn"):
+        net.load_plain(DigitCNN().state_dict())
+
+
 def test_a_state_of_another_grid_is_refused() -> None:
     for make, other in (
         (lambda grid: LiftingConv1d(1, 2, 3, 2, grid=grid), Grid(1, "3/2")),
@@ -127,6 +144,18 @@ class TestDevicesAndDtypes:
             ("meta", torch.float64)
         }
         assert kernel is None or (made.matrices.device.type == "meta" and made.matrices.dtype == torch.float64)
+
+    def test_of_an_assigned_state(self, layer: type[nn.Module], kernel: object) -> None:
+        with torch.device("meta"):
+            made, never_run = (layer(2, 4, 5, 2, kernel=kernel) for _ in range(2))
+            state = never_run.state_dict()
+        for dtype in torch.float32, torch.float64:
+            other = layer(2, 4, 5, 2, kernel=kernel, dtype=dtype)
+            assert torch.equal(state["_extra_state"], other.state_dict()["_extra_state"])
+            made.load_state_dict(other.state_dict(), assign=True)
+            x = noise(1, 2, *[40] * other.grid.ndim, dtype=dtype)
+            input = x if hasattr(other, "wavelets") else other.grid.views(x, 3)
+            assert all(torch.equal(a, b) for a, b in zip(made(input), other(input), strict=True))
 
     def test_skip_init(self, layer: type[nn.Module], kernel: object) -> None:
         made, other = nn.utils.skip_init(layer, 2, 4, 5, 2, kernel=kernel), layer(2, 4, 5, 2, kernel=kernel)

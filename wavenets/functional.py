@@ -1,15 +1,15 @@
 """Lifting and group convolutions as pure functions on tensors and sequences of tensors."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wavenets._conv import apart, conv_frames
 from wavenets._conv_pool import conv1d_max_pool
 from wavenets._export import exporting
-from wavenets._frames import Batch, neighbours, together
+from wavenets._frames import neighbours, together
 from wavenets.grid import Grid
 from wavenets.levels import Levels, check_levels
 
@@ -72,7 +72,8 @@ def lift(
     levels: list[Tensor] = []
     for i in range(num_scales):
         options = {"stride": stride, "dilation": dilation(grid, i), "padding_mode": padding_mode}
-        levels += _conv_frames(together(views[i * grid.turns : (i + 1) * grid.turns]), kernels, bias, **options)
+        frames = together(views[i * grid.turns : (i + 1) * grid.turns], apart(weight))
+        levels += conv_frames(frames, kernels, bias, **options)
     pool = F.max_pool1d if grid.ndim == 1 else F.max_pool2d
     return Levels(*levels) if max_pool == 1 else Levels(*(pool(level, max_pool) for level in levels))
 
@@ -118,6 +119,8 @@ def group_conv(
     """
     grid = grid or Grid(weight.ndim - 3)
     rotations, finer = grid.rotations, grid.rotations // grid.turns
+    if rotations > 1 and weight.shape[-3:-2] != (rotations,):
+        raise ValueError(f"{grid} needs a weight (…, {rotations}, k, k) over its rotations, got {tuple(weight.shape)}")
     turned = weight.unbind(0) if finer > 1 else (weight,)
     extent = turned[0].shape[2]
     check_levels(input, rotations)
@@ -134,9 +137,9 @@ def group_conv(
     kernels = [[_channels_last(kernel) for kernel in some] for some in kernels]
 
     def conv(scale: int, offset: int) -> list[Tensor]:
-        seen = neighbours(input[scale * rotations : (scale + 1) * rotations], grid, groups)
+        seen = neighbours(input[scale * rotations : (scale + 1) * rotations], grid, groups, apart(weight))
         options = {"stride": stride, "dilation": dilation(grid, scale), "groups": groups, "padding_mode": padding_mode}
-        return _conv_frames(seen, kernels[offset], None if offset else bias, **options)
+        return conv_frames(seen, kernels[offset], None if offset else bias, **options)
 
     output: list[Tensor] = []
     for i in range(len(input) // rotations - extent + 1):
@@ -175,48 +178,11 @@ def to_tensor(input: Sequence[Tensor], grid: Grid | None = None) -> Tensor:
     return torch.stack([*upright[:rotations], *(grid.upscale(y, size) for y in upright[rotations:])], 2)
 
 
-def same_conv(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: int = 1,
-    dilation: int = 1,
-    groups: int = 1,
-    padding_mode: str = "zeros",
-) -> Tensor:
-    """A convolution with "same" padding, which torch itself refuses to combine with a stride."""
-    padding = [dilation * (k // 2) for k in weight.shape[2:]]
-    if padding_mode != "zeros":
-        input = F.pad(input, [n for size in reversed(padding) for n in (size, size)], padding_mode)
-        padding = [0] * len(padding)
-    if input.ndim == 4:
-        return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
-    if torch.compiler.is_compiling():  # the compiler chooses layouts itself
-        return F.conv1d(input, weight, bias, stride, padding, dilation, groups)
-    # An image of one row: unlike conv1d, conv2d keeps the channels last in memory, which is faster.
-    row, kernel = input[:, :, None], weight[:, :, None]
-    return F.conv2d(row, kernel, bias, (1, stride), (0, *padding), (1, dilation), groups).squeeze(2)
-
-
 def dilation(grid: Grid, level: int) -> int:
     """The dilation of the kernels on a level, in samples: 1 on a decimated grid, 2^level on an undecimated one."""
     if not grid.decimated and grid.base != 2:
         raise ValueError(f"{grid} dilates kernels by parts of samples: it needs a layer with a BSpline kernel")
     return 1 if grid.decimated else 2**level
-
-
-def _conv_frames(
-    batches: Sequence[Batch], kernels: Sequence[Tensor], bias: Tensor | None, **options: Any
-) -> list[Tensor]:
-    """Convolves what every frame sees with every kernel; gives frame after frame, kernels innermost."""
-    output: dict[tuple[int, int], Tensor] = {}
-    for quarters, seen in batches:
-        for j, kernel in enumerate(kernels):
-            y = same_conv(seen, kernel, bias, **options)
-            # "unsafe": the parts do not know of each other, and may be modified in place.
-            parts = torch.unsafe_chunk(y, len(quarters)) if len(quarters) > 1 else [y]
-            output |= {(q, j): part for q, part in zip(quarters, parts, strict=True)}
-    return [output[key] for key in sorted(output)]
 
 
 def _channels_last(kernel: Tensor) -> Tensor:

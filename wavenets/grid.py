@@ -68,7 +68,7 @@ class Grid:
             raise ValueError(f"an undecimated grid of images needs base=2, got base={base}")
 
     def __repr__(self) -> str:
-        options = f"{'' if self.decimated else ', decimated=False'}"
+        options = "" if self.decimated else ", decimated=False"
         turns = f", rotations={self.rotations}" if self.rotations > 1 else ""
         return f"Grid(ndim={self.ndim}, base={self.base}{options}{turns})"
 
@@ -160,7 +160,7 @@ class Grid:
             The signal, rescaled and turned.
 
         Raises:
-            ValueError: If the signal is too short, or is no image and cannot be turned.
+            ValueError: If steps is negative, or the signal is too short, or is no image and cannot be turned.
 
         Example:
             >>> Grid(2, rotations=4).act(torch.randn(1, 1, 20, 30), steps=1, turns=1).shape
@@ -168,8 +168,10 @@ class Grid:
         """
         if turns and self.ndim == 1:
             raise ValueError(f"only images can be turned, got turns={turns} on {self}")
-        level = self.views(x, steps + 1)[self.turns * steps]
-        return rescale.turn(level, turns).contiguous()
+        if steps < 0:
+            raise ValueError(f"steps must be at least 0, got {steps}")
+        decimated = Grid(self.ndim, self.base, rotations=self.rotations)  # views of the other kind are not rescaled
+        return rescale.turn(decimated.views(x, steps + 1)[self.turns * steps], turns).contiguous()
 
     def turned(self, x: Tensor, view: int) -> Tensor:
         """Turns (B, C, H, W) as view number ``view`` sees it; ``-view`` turns it back."""
@@ -217,10 +219,7 @@ class Grid:
             too_short, enough = enough, 2 * enough
         while enough - too_short > 1:
             middle = (too_short + enough) // 2
-            if self._spans(middle, num_scales):
-                enough = middle
-            else:
-                too_short = middle
+            too_short, enough = (too_short, middle) if self._spans(middle, num_scales) else (middle, enough)
         return enough
 
     def _spans(self, size: int, num_scales: int) -> bool:
@@ -245,8 +244,6 @@ def _parse_base(base: Fraction | float | str, rational: bool) -> Fraction | floa
     is_ratio = math.isclose(ratio, exact, rel_tol=1e-9)  # a float such as 1.1 means 11/10
     if (ratio if is_ratio else exact.limit_denominator(ROOT_DENOMINATOR)) <= 1:
         raise ValueError(f"base must be above 1, got {base}")
-    if is_ratio:
-        return ratio
-    if rational:
+    if rational and not is_ratio:
         raise ValueError(f"in 1D base must be a ratio with a denominator of at most {MAX_DENOMINATOR}, got {base}")
-    return float(exact)
+    return ratio if is_ratio else float(exact)

@@ -56,6 +56,9 @@ class Samples:
 class ZeroMean:
     """Wavelets by construction: the samples of ``Samples``, less their mean, so that Σψ = 0.
 
+    Raises:
+        ValueError: In a layer, if there is but one tap, which would be 0.
+
     Example:
         >>> samples = ZeroMean().matrix((5,)) @ torch.randn(5, dtype=torch.float64)
         >>> bool(samples.sum().abs() < 1e-12)
@@ -63,6 +66,8 @@ class ZeroMean:
     """
 
     def count(self, size: Sequence[int]) -> tuple[int, ...]:
+        if math.prod(size) == 1:
+            raise ValueError("a kernel of one tap and zero mean is 0: use a larger kernel_size, or Samples()")
         return tuple(size)
 
     def matrix(self, size: Sequence[int], angle: float = 0.0, dilation: float = 1.0, disk: bool = False) -> Tensor:

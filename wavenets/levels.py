@@ -3,7 +3,7 @@
 import itertools
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ class Levels(tuple[Tensor, ...]):
     All else is a tuple's. So ``out += identity`` adds the shortcut of a ResNet; a list would append it.
 
     Args:
-        *levels: Tensors of shape (B, C, L_i) or (B, C, H_i, W_i).
+        *levels: Tensors of shape (B, C, L_i) or (B, C, H_i, W_i), or one sequence of them.
 
     Raises:
         ValueError: In ``+``, ``-`` and ``*``, if the other operand has another number of levels.
@@ -28,12 +28,15 @@ class Levels(tuple[Tensor, ...]):
         [24.0, 12.0]
     """
 
-    def __new__(cls, *levels: Tensor) -> "Levels":
-        """Not of a sequence, as a tuple's: torch rebuilds tuples as ``type(x)(*x)``."""
-        return super().__new__(cls, levels)
+    def __new__(cls, *levels: Any) -> "Levels":
+        """Of tensors, or of one sequence of them, as a tuple: torch and Lightning rebuild tuples in either way."""
+        whole = len(levels) == 1 and isinstance(levels[0], list | tuple | Iterator)
+        return super().__new__(cls, levels[0] if whole else levels)
 
     def __getnewargs__(self) -> tuple[Any, ...]:  # for copies and pickles
         return tuple(self)
+
+    __array_ufunc__ = None  # so that a number of numpy leaves ``*`` to the levels
 
     def _each(self, operation: Callable[[Any, Any], Tensor], other: Any) -> "Levels":
         others = other if isinstance(other, tuple | list) else [other] * len(self)
@@ -68,7 +71,7 @@ def check_levels(input: Any, rotations: int = 1) -> None:
     """
     if isinstance(input, Tensor):
         raise ValueError(f"expected a sequence of levels, got one tensor of shape {tuple(input.shape)}: lift it first")
-    if not input:
+    if len(input) == 0:
         raise ValueError("expected at least one level, got none")
     if others := [type(level).__name__ for level in input if not isinstance(level, Tensor)]:
         raise ValueError(f"expected tensors as levels, got {', '.join(others)}")
@@ -82,3 +85,12 @@ def check_levels(input: Any, rotations: int = 1) -> None:
     sizes = [tuple(level.shape[2:]) for level in input]
     if any(math.prod(coarse) > math.prod(fine) for fine, coarse in itertools.pairwise(sizes)):
         raise ValueError(f"levels must come finest first, got sizes {', '.join(map(str, sizes))}")
+    for i in range(0, len(sizes), rotations):
+        # Every orientation between two quarter turns lies in the frame of the first; odd quarters are as high as wide.
+        quarters = [r * 4 // rotations if rotations > 2 else 2 * r for r in range(rotations)]
+        expected = [sizes[i][:: -1 if quarter % 2 else 1] for quarter in quarters]
+        if sizes[i : i + rotations] != expected:
+            raise ValueError(
+                f"the turns of a scale must have the sizes of a turned image, {', '.join(map(str, expected))}, "
+                f"got {', '.join(map(str, sizes[i : i + rotations]))}"
+            )

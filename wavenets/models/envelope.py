@@ -50,6 +50,8 @@ class EnvelopeMNet(Network):
         **options: Unpack[Options],
     ) -> None:
         plain = "form" not in options
+        if plain and options:
+            raise ValueError(f"{', '.join(options)}: these are options of a wavelet form, so give a form as well")
         net = MNet(depth, num_classes, bands) if plain else WaveletMNet(depth, num_classes, bands, **options)
         front = nn.Sequential(
             plain_conv(1, in_channels, bands, kernel_size, 1, bias=False),

@@ -81,7 +81,8 @@ class WaveletDigitCNN(Network):
         if options.get("grid") is None and options.get("base") is None:
             options["base"] = 2**0.5
         layers = wavelet_layers(2, DIGIT_PUBLISHED, **options)
-        width = width or _narrowed(DIGIT_WIDTH if layers.shared else WAVELET_DIGIT_WIDTH, options)
+        if width is None:
+            width = _narrowed(DIGIT_WIDTH if layers.shared else WAVELET_DIGIT_WIDTH, options)
         super().__init__(*_digit_parts(layers, width, kernel_size, num_classes, in_channels), in_channels, ndim=2)
 
 
@@ -138,7 +139,7 @@ class WaveletResNet(Network):
         self, num_classes: int = 1000, in_channels: int = 3, width: int | None = None, **options: Unpack[Options]
     ) -> None:
         layers = wavelet_layers(2, RESNET_PUBLISHED, **options)
-        width = width or _narrowed(RESNET_WIDTH, options)
+        width = _narrowed(RESNET_WIDTH, options) if width is None else width
         super().__init__(*_resnet_parts(layers, width, num_classes, in_channels), in_channels, ndim=2)
 
 

@@ -150,18 +150,16 @@ def wavelet_layers(ndim: int, published: Published, **options: Any) -> Layers:
     def lift(i: int, o: int, kernel_size: int, stride: int = 1, max_pool: int = 1, bias: bool = False) -> nn.Module:
         if kernel_size % 2 == 0:  # only in the shared form, which keeps the plain net's kernels as they are
             return nn.Sequential(Views(num_scales, grid), PerScale(plain_conv(ndim, i, o, kernel_size, stride, bias)))
-        return (LiftingConv1d, LiftingConv2d)[ndim - 1](
-            i, o, kernel_size, num_scales, stride, bias, grid, max_pool, kernel
-        )
+        make = (LiftingConv1d, LiftingConv2d)[ndim - 1]
+        return make(i, o, kernel_size, num_scales, stride, bias, grid, max_pool, kernel)
 
     def conv(i: int, o: int, kernel_size: int, scale_extent: int = 1, stride: int = 1, bias: bool = False) -> nn.Module:
         if kernel_size % 2 == 0 and shared and scale_extent == 1:
             return PerScale(plain_conv(ndim, i, o, kernel_size, stride, bias))
         # Where a published kernel is even, the wavelet form has the odd one below.
         size = kernel_size - 1 + kernel_size % 2
-        return (GroupConv1d, GroupConv2d)[ndim - 1](
-            i, o, size, scale_extent, stride, bias=bias, grid=grid, kernel=kernel
-        )
+        make = (GroupConv1d, GroupConv2d)[ndim - 1]
+        return make(i, o, size, scale_extent, stride, bias=bias, grid=grid, kernel=kernel)
 
     def finish(classifier: nn.Module, channels: int, num_classes: int) -> tuple[nn.Module, nn.Module]:
         if readout == "gated":
@@ -227,7 +225,7 @@ class ResidualBlock(nn.Module):
 def _grid(ndim: int, options: dict[str, Any]) -> Grid:
     grid, base, rotations = options.get("grid"), options.get("base"), options.get("rotations")
     if grid is None:
-        return Grid(ndim, 2 if base is None else base, rotations=rotations or 1)
+        return Grid(ndim, 2 if base is None else base, rotations=1 if rotations is None else rotations)
     if base is not None or rotations is not None:
         raise ValueError(f"give either grid={grid} or base={base} and rotations={rotations}")
     if grid.ndim != ndim:

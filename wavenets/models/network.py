@@ -110,6 +110,8 @@ class Network(nn.Module):
         if x.ndim != self.ndim + 2 or x.shape[1] != self.in_channels:
             shape = ("L", "H, W")[self.ndim - 1]
             raise ValueError(f"expected an input of shape (B, {self.in_channels}, {shape}), got {tuple(x.shape)}")
+        if not x.is_floating_point():
+            raise ValueError(f"expected a floating-point input, got {x.dtype}: convert it with .float()")
         if self.normalize:
             x = normalized(x)
         try:
@@ -216,7 +218,9 @@ class Network(nn.Module):
 
 def normalized(x: Tensor) -> Tensor:
     """Divides each signal by its root mean square, so that loudness says nothing; silence stays silence."""
-    return x / x.square().mean(tuple(range(1, x.ndim)), keepdim=True).sqrt().clamp(min=1e-5)
+    precise = x if x.dtype == torch.float64 else x.float()  # in half precision squares overflow, and vanish
+    rms = precise.square().mean(tuple(range(1, x.ndim)), keepdim=True).sqrt().clamp(min=1e-5)
+    return (precise / rms).to(x.dtype)
 
 
 def reshaped(state_dict: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor] | None:

@@ -5,12 +5,14 @@ import math
 import torch
 from torch import Tensor, nn
 
+from wavenets.grid import Grid
 from wavenets.models.layers import Published, wavelet_layers
 from wavenets.models.network import Network
 from wavenets.nn import LiftingConv1d
 
 PUBLISHED = Published(3, (3, 2, 2))
 STAGES = ((1, 4), (2, 2), (3, 1))  # multiple of the width, pooling behind it
+SCALES = 7
 HIGHEST = 0.42  # frequency in cycles per sample, below Nyquist's 0.5, where the wavelets of the finest scale begin
 FLOOR = 0.03  # added to an envelope before its logarithm is taken: 30 dB below the signal, whose root mean square is 1
 
@@ -32,8 +34,11 @@ class ScalogramNet(Network):
         filters: Pairs of wavelets at each scale.
         kernel_size: Of the wavelets, in samples, odd.
         pool: Samples of each level that are averaged to one of its envelope.
-        base: Ratio of neighbouring scales.
-        num_scales: Number of scales. With 1 it is a plain network; give it a ``span``, and more filters to cover that.
+        base: Ratio of neighbouring scales; 2 by default.
+        grid: The group, in place of ``base``.
+        num_scales: Number of scales, 7 by default. With 1 it is a plain network; give it a ``span``, and more filters
+            to cover that.
+        out_scales: Number of scales that are left at the readout, in place of ``num_scales``.
         span: Octaves that the wavelets of a scale cover to begin with; None is one step of the grid.
         readout: "finest", "mean", "max", "logsumexp" (``ScaleReadout``) or "gated" (``GatedReadout``).
         dropout: Scale dropout, see ``ScaleReadout``. Each scale learns to tell classes apart, so that those that are
@@ -61,19 +66,23 @@ class ScalogramNet(Network):
         filters: int = 12,
         kernel_size: int = 65,
         pool: int = 32,
-        base: float | str = 2,
-        num_scales: int = 7,
+        base: float | str | None = None,
+        grid: Grid | None = None,
+        num_scales: int | None = None,
+        out_scales: int | None = None,
         span: float | None = None,
         readout: str = "mean",
         dropout: float = 0.0,
         channel_dropout: float = 0.3,
     ) -> None:
+        if num_scales is None and out_scales is None:
+            num_scales = SCALES
+        group = {"base": base, "grid": grid, "num_scales": num_scales, "out_scales": out_scales}
         spanned = 1 if num_scales == 1 else None
-        layers = wavelet_layers(
-            1, PUBLISHED, base=base, num_scales=num_scales, scale_extent=spanned, readout=readout, dropout=dropout
-        )
+        layers = wavelet_layers(1, PUBLISHED, **group, scale_extent=spanned, readout=readout, dropout=dropout)
         lift = layers.lift(in_channels, 2 * filters, kernel_size)
-        assert isinstance(lift, LiftingConv1d)
+        if not isinstance(lift, LiftingConv1d):  # but of the views, as one of an even size is
+            raise ValueError(f"kernel_size must be odd to keep the wavelets' centre, got {kernel_size}")
         octaves = math.log2(lift.grid.base) if span is None else span
         with torch.no_grad():
             lift.weight.copy_(gabor(filters, kernel_size, octaves)[:, None])
@@ -94,8 +103,9 @@ class Modulus(nn.Module):
     """The moduli of (B, 2 · C, L), whose halves are the real and the imaginary parts, (B, C, L)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        real, imaginary = input.chunk(2, 1)
-        return (real.square() + imaginary.square() + 1e-12).sqrt()  # with a gradient at 0
+        precise = input.float() if input.dtype == torch.float16 else input  # where 1e-12 is 0
+        real, imaginary = precise.chunk(2, 1)
+        return (real.square() + imaginary.square() + 1e-12).sqrt().to(input.dtype)  # with a gradient at 0
 
 
 class Logarithm(nn.Module):

@@ -1,12 +1,13 @@
 """What lifting and group convolutions have in common: their kernels, and how these are drawn, kept and loaded."""
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from wavenets.functional import same_conv
+from wavenets._conv import same_conv
 from wavenets.grid import Grid
 from wavenets.kernels import BSpline, Kernel, Samples
 from wavenets.levels import Levels
@@ -92,8 +93,9 @@ class KernelLayer(nn.Module):
             return None
         disk = angles > 1
         # A view is the signal turned counterclockwise, which for the kernel is clockwise.
-        matrices = [self.kernel.matrix(self.kernel_size, -90 * j / angles, disk=disk) for j in range(angles)]
-        return torch.stack(matrices)
+        with torch.device("cpu"):  # whatever the default device: layers may be made on "meta"
+            matrices = [self.kernel.matrix(self.kernel_size, -90 * j / angles, disk=disk) for j in range(angles)]
+            return torch.stack(matrices)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "KernelLayer":
         # net.to(memory_format=torch.channels_last) refuses five dimensions: it is shown the weight as four.
@@ -111,7 +113,7 @@ class KernelLayer(nn.Module):
     # A state holds the grid as numbers, so that it is not loaded into another without a word.
     def get_extra_state(self) -> Tensor:
         base = self.grid.ratio
-        return torch.tensor([base.numerator, base.denominator, self.grid.rotations])
+        return torch.tensor([base.numerator, base.denominator, self.grid.rotations], device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
         if not torch.equal(state.cpu(), self.get_extra_state()):
@@ -120,11 +122,18 @@ class KernelLayer(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         # The weights of torch's own convolution fit as well: they lack the grid, and the axis of one scale.
+        if f"{prefix}weight" in state_dict and f"{prefix}_extra_state" not in state_dict:
+            self._check_samples()
         state_dict.setdefault(f"{prefix}_extra_state", self.get_extra_state())
         weight = state_dict.get(f"{prefix}weight")
         if weight is not None and weight.ndim == self.weight.ndim - 1 and self.grid.rotations == 1:
             state_dict[f"{prefix}weight"] = weight.unsqueeze(2)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
+        self._fit_matrices()  # with assign=True the weights may be of another dtype and on another device now
+
+    def _check_samples(self) -> None:
+        if self.kernel != Samples():
+            raise ValueError(f"weights of a torch convolution are samples, which {self.kernel} does not learn")
 
     def _grid(self, grid: Grid | None) -> Grid:
         if grid is None and self.ndim is not None:
@@ -143,17 +152,20 @@ class KernelLayer(nn.Module):
 
 
 def positive(name: str, value: int) -> int:
-    """Gives the value, or raises a ValueError if it is below 1."""
+    """Gives the value, or raises a ValueError if it is no whole number or below 1."""
+    if not isinstance(value, Integral):
+        raise ValueError(f"{name} must be a whole number, got {value!r}")
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")
-    return value
+    return int(value)
 
 
 def _odd(kernel_size: int | Sequence[int], grid: Grid) -> tuple[int, ...]:
-    size = (kernel_size,) * grid.ndim if isinstance(kernel_size, int) else tuple(kernel_size)
+    given = kernel_size if isinstance(kernel_size, Sequence) else (kernel_size,) * grid.ndim
+    size = tuple(positive("kernel_size", n) for n in given)
     if len(size) != grid.ndim:
         raise ValueError(f"kernel_size must be a number or {grid.ndim} of them, got {kernel_size}")
-    if any(positive("kernel_size", n) % 2 == 0 for n in size):
+    if any(n % 2 == 0 for n in size):
         raise ValueError(f"kernel_size must be odd to keep the kernel's centre, got {kernel_size}")
     if grid.rotations > 1 and len(set(size)) > 1:
         raise ValueError(f"kernels that are turned must be square, got kernel_size={kernel_size}")

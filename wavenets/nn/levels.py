@@ -131,11 +131,9 @@ class _ScalePool(nn.Module):
 
     pool: type[nn.Module]
 
-    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False) -> None:
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, **options: Any) -> None:
         super().__init__()
-        self.window = self.pool(kernel_size, stride, padding, ceil_mode=ceil_mode)
-        self.ceil_mode = ceil_mode
-        self.kernel_size, self.padding = kernel_size, padding
+        self.window: Any = self.pool(kernel_size, stride, padding, **options)
 
     def forward(self, input: Sequence[Tensor]) -> Levels:
         check_levels(input)
@@ -149,8 +147,9 @@ class _ScalePool(nn.Module):
         return Levels(*(self.window(level) for level in input))
 
     def _least_size(self, ndim: int) -> list[int]:
-        sizes, padding = (x if isinstance(x, tuple) else (x,) * ndim for x in (self.kernel_size, self.padding))
-        return [1 if self.ceil_mode else n - 2 * p for n, p in zip(sizes, padding, strict=True)]
+        given = self.window.kernel_size, self.window.padding, getattr(self.window, "dilation", 1)
+        each = zip(*((x,) * ndim if isinstance(x, int) else x for x in given), strict=True)
+        return [1 if self.window.ceil_mode else dilation * (n - 1) + 1 - 2 * p for n, p, dilation in each]
 
 
 class MaxPool1d(nn.MaxPool1d):
@@ -161,7 +160,13 @@ class MaxPool1d(nn.MaxPool1d):
 
 
 class ScaleMaxPool1d(_ScalePool):
-    """Max-pools each level (B, C, L_i) in its own samples; the arguments are those of ``torch.nn.MaxPool1d``.
+    """Max-pools each level (B, C, L_i) in its own samples.
+
+    Args:
+        kernel_size: Size of the window.
+        stride: Of the window; None is its size.
+        padding: At both ends.
+        **options: Further arguments of ``torch.nn.MaxPool1d``, by name: ``dilation``, ``ceil_mode``.
 
     Raises:
         ValueError: In ``forward``, if a level is smaller than the window.
@@ -181,7 +186,7 @@ class ScaleMaxPool2d(_ScalePool):
 
 
 class ScaleAvgPool1d(_ScalePool):
-    """Average-pools each level (B, C, L_i); arguments of ``torch.nn.AvgPool1d``, errors of ``ScaleMaxPool1d``."""
+    """Average-pools each level (B, C, L_i): ``ScaleMaxPool1d`` with the options of ``torch.nn.AvgPool1d``."""
 
     pool = nn.AvgPool1d
 
