@@ -66,7 +66,7 @@ class Grid:
         arm, fraction, seed, fold = key
         overrides = [
             *(*self.common, *self.arms[arm]),
-            *(f"{name}={value}" for name, value in chosen.items()),
+            *(f"{name}={json.dumps(value)}" for name, value in chosen.items()),  # null, true, and texts in quotes
             *(f"fraction={fraction}", f"seed={seed}"),
             *([] if fold is None else [f"data.test_fold={fold}"]),
         ]

@@ -293,6 +293,19 @@ def test_it_is_said_beforehand_how_much_disk_a_cache_takes(paths, monkeypatch, c
     assert file.stat().st_size <= size
 
 
+def test_a_killed_run_needs_room_for_the_rest_only(paths, monkeypatch):
+    cache = paths[0].parent / "cache"
+    build_cache(paths, RATE, LENGTH, cache, False, 1)
+    (folder,) = (file.parent for file in cache.glob("*/clips.int16"))
+    marks = (folder / "marks.jsonl").read_text().splitlines(keepends=True)
+    (folder / "marks.jsonl").write_text("".join(marks[:-1]))  # the last was not kept
+    os.truncate(folder / "clips.int16", 2 * LENGTH * (len(paths) - 1))
+    folder.rename(folder.with_suffix(".partial"))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: SimpleNamespace(free=2 * LENGTH))
+    file, bad = build_cache(paths, RATE, LENGTH, cache, False, 1)
+    assert file.stat().st_size == 2 * LENGTH * len(paths) and not bad
+
+
 def test_decoding_never_runs_far_ahead_of_the_disk():
     begun = []
     with ThreadPoolExecutor(2) as pool:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from experiments.data import CSV, AudioSet
 from experiments.data.clips import windows
-from experiments.data.pictures import ImageSet
+from experiments.data.pictures import ImageSet, read_image
 from experiments.report.measure import of_recordings
 from experiments.training.task import MultiClass, MultiLabel
 from tests.experiment_runs import composed, run
@@ -214,7 +214,10 @@ def test_images_of_several_sizes_need_one(tmp_path: Path) -> None:
         ("file,label", [("0.wav", 1)], "needs the columns file, label, and fold or split"),
         ("name,label,fold", [("0.wav", 1, 1)], "lacks the column file"),
         ("file,label,fold", [("0.wav", "a", 1), ("0.wav", "a", 2)], "lists 0.wav twice"),
+        ("file,label,fold", [("0.wav", "a", 1), (" ./0.wav", "a", 2)], "lists 0.wav twice"),
         ("file,label,fold", [("0.wav", "a", 1), (None, "a", 2)], "empty field in line 3"),
+        ("file,label,fold", [("0.wav", "a", 1), ("1.wav", "a", None), ("2.wav", "a", 2)], "line 3 of .* has no fold"),
+        ("file,label,fold", [("0.wav", "a", 1), ("1.wav", " ", 2), ("2.wav", "a", 3)], "line 3 of .* has no label"),
         (
             "file,label,fold",
             [("0.wav", "a", 1), ("1.png", "a", 2), ("2.wav", "a", 3)],
@@ -262,6 +265,29 @@ def test_names_that_look_like_nothing_are_names(tmp_path: Path) -> None:
     labels = ["NA", "null", "nan"]
     file = write_listing(tmp_path, [(name, labels[i], i) for i, name in enumerate(names)], "file,label,fold")
     assert CSV(file, **options(tmp_path)).classes == ["NA", "nan", "null"]
+
+
+def test_labels_are_texts(tmp_path: Path) -> None:
+    names = write_sounds(tmp_path, [80] * 3)
+    file = write_listing(
+        tmp_path, [(name, ["01", "1", "1.0"][i], i) for i, name in enumerate(names)], "file,label,fold"
+    )
+    assert sorted(CSV(file, **options(tmp_path)).classes) == ["01", "1", "1.0"]
+
+
+def test_a_split_goes_without_folds(tmp_path: Path) -> None:
+    names = write_sounds(tmp_path, [80] * 3)
+    stages = ["train", "val", "test"]
+    file = write_listing(tmp_path, [(name, "a", stages[i]) for i, name in enumerate(names)], "file,label,split")
+    with pytest.raises(ValueError, match=r"says the split itself; data.val_fold=False goes with data.test_fold"):
+        CSV(file, **options(tmp_path), val_fold=False)
+
+
+@pytest.mark.parametrize("pixels", [np.full((5, 5), 0.5, np.float32), np.full((5, 5), 70_000, np.int32)], ids=str)
+def test_pixels_that_would_be_lost_are_refused(tmp_path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels).save(tmp_path / "deep.tif")
+    with pytest.raises(ValueError, match=r"deep.tif cannot be decoded \(its pixels have more than 16 bits"):
+        read_image(tmp_path / "deep.tif", 1)
 
 
 def test_recordings_are_judged_by_their_mean_probabilities() -> None:

@@ -42,6 +42,21 @@ def test_several_labels_each() -> None:
     assert labels(part).sum(0).tolist() == [5, 10]
 
 
+def test_a_share_of_many_combinations_is_a_share() -> None:
+    targets = (torch.rand(1000, 10, generator=torch.Generator().manual_seed(0)) < 0.3).float()
+    targets[:, 9] = 0
+    targets[7, 9] = 1  # of one example only
+    data = TensorDataset(torch.arange(1000), targets)
+    before: set[int] = set()
+    for fraction in (0.01, 0.1, 0.5, 0.9):
+        part: Any = share(data, fraction, 0)
+        assert 0 <= len(part) - 1000 * fraction <= 10 and labels(part).any(0).all()
+        assert before <= set(part.indices)
+        before = set(part.indices)
+        if fraction > 0.01:
+            np.testing.assert_allclose(labels(part).mean(0), targets.mean(0), atol=0.05)
+
+
 @pytest.mark.parametrize("fraction", [0, -1, 1.5, float("nan")])
 def test_no_share(fraction: float) -> None:
     with pytest.raises(ValueError, match=f"fraction={fraction:g} is not a share"):

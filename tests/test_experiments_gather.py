@@ -69,6 +69,14 @@ def test_what_the_configurations_differ_in_is_an_experiment_of_its_own(tmp_path:
     assert precision not in str(rows)
 
 
+def test_two_sets_under_one_name_are_two_experiments(tmp_path: Path) -> None:
+    files = [
+        write_run(tmp_path / "a", 1, classes=["x", "y"], config_changes={"data": {"metadata": "birds.csv"}}),
+        write_run(tmp_path / "b", 2, classes=["p", "q"], config_changes={"data": {"metadata": "frogs.csv"}}),
+    ]
+    assert [row["name"] for row in gather(files)] == ["net classes=p, q", "net classes=x, y"]
+
+
 def test_machinery_makes_no_difference(tmp_path: Path) -> None:
     machinery = {
         **{"name": "mine", "compile": "default", "checkpointing": True, "num_workers": 3, "rescale": [2]},

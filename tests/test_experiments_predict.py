@@ -72,6 +72,20 @@ def test_a_recording_is_judged_window_by_window(trained: Path, tmp_path: Path) -
         )
 
 
+@pytest.mark.parametrize("sound, first", [(3200, 12_000), (400, 11_800)])
+def test_times_are_those_of_the_file_where_silence_was_cut_off(tmp_path: Path, sound: int, first: int) -> None:
+    """Of a sound from 1.5 s on, at another rate; a short one is centred in its window."""
+    x = np.zeros(6 * 20_000)
+    x[6 * 12_000 : 6 * (12_000 + sound)] = noise(6 * sound)
+    soundfile.write(tmp_path / "night.wav", x, 6 * RATE)
+    recording = read_recording(tmp_path / "night.wav", RATE, LENGTH, trim=40)
+    prediction = Prediction("night.wav", recording, RATE, ["a"], np.ones((len(recording.starts), 1)))
+    assert abs(prediction.spans[0][0] - first / RATE) < 0.1  # librosa cuts at multiples of 512 samples
+    assert abs(prediction.spans[-1][1] - (first + max(sound, LENGTH)) / RATE) < 0.1
+    silent = read_recording(tmp_path / "night.wav", RATE, LENGTH)
+    assert silent.begin == 0 and len(silent.signal) == 20_000
+
+
 def test_windows_of_several_recordings_share_batches(trained: Path, tmp_path: Path) -> None:
     files = [tmp_path / f"{n}.wav" for n in range(5)]
     for number, file in enumerate(files):

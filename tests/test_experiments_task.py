@@ -1,13 +1,14 @@
 """Loss and metrics of the tasks against scikit-learn's and torch's, and a multi-label run from end to end."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
@@ -65,6 +66,26 @@ def test_multi_label_metrics_are_scikit_learns() -> None:
     assert got["average_precision"] == pytest.approx(average_precision_score(target, logits), abs=1e-6)
     each = MultiLabel(5).by_class(torch.from_numpy(logits), torch.from_numpy(target))["class_average_precision"]
     assert each == pytest.approx(average_precision_score(target, logits, average=None), abs=1e-6)
+
+
+@pytest.mark.parametrize("scale, shift", [(2, 22), (1000, 0)])
+def test_ranks_of_confident_logits_are_kept(scale: float, shift: float) -> None:
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 2, (200, 3))
+    logits = (scale * (rng.normal(size=(200, 3)) + target) + shift).astype(np.float32)
+    got = metrics(MultiLabel(3), torch.from_numpy(logits), torch.from_numpy(target).float())
+    assert got["auroc"] == pytest.approx(roc_auc_score(target, logits), abs=1e-6)
+    assert got["average_precision"] == pytest.approx(average_precision_score(target, logits), abs=1e-6)
+
+
+def test_balanced_accuracy_is_scikit_learns_also_without_examples_of_a_class() -> None:
+    rng = np.random.default_rng(0)
+    target, logits = rng.integers(0, 2, 60), rng.normal(size=(60, 6))
+    logits[np.arange(60), target] += 1
+    with warnings.catch_warnings(action="ignore"):  # predictions of classes that are not in the truth
+        expected = balanced_accuracy_score(target, logits.argmax(1))
+    got = metrics(MultiClass(6), torch.from_numpy(logits), torch.from_numpy(target))
+    assert got["balanced_accuracy"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_label_without_positives_is_left_out() -> None:

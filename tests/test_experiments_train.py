@@ -155,6 +155,20 @@ def test_the_other_schedulers_resume_to_the_same_result(scheduler: str, root: Pa
         np.testing.assert_allclose(rates, expected[2::3], rtol=1e-9)
 
 
+def test_metrics_count_in_the_epoch_that_they_are_of(root: Path, tmp_path: Path) -> None:
+    """With validation every third epoch: plateau looks at it twice, and a resumed run does what an unbroken one does."""
+    arguments = [*tiny(root), "+trainer.check_val_every_n_epoch=3", "optimizer.lr=1e-9", "rescale=[]"]
+    run(tmp_path / "unbroken", *arguments, "trainer.max_epochs=7")
+    table = pd.read_csv(tmp_path / "unbroken" / "metrics.csv")
+    assert table["val_loss"].notna().tolist() == [False, False, True] * 2 + [False]
+    assert (table["lr"].iloc[:5] == 1e-9).all()
+    last = torch.load(tmp_path / "unbroken" / "checkpoints" / "last.ckpt", weights_only=True)["card"]
+    assert last["epoch"] == 7 and last["value"] is None and last["validation"] == {}
+    run(tmp_path / "broken", *arguments, "trainer.max_epochs=4")
+    run(tmp_path / "broken", *arguments, "trainer.max_epochs=7")
+    assert_same_run(tmp_path / "unbroken", tmp_path / "broken")
+
+
 def test_without_a_scheduler_the_rate_stays(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = [argument for argument in tiny(root) if not argument.startswith("scheduler.")]
     command(monkeypatch, *arguments, "scheduler=null", "experiment=null", "rescale=[]", f"folder={tmp_path}")

@@ -77,7 +77,9 @@ def build_cache(
                 folder.rename(unfinished)
             if not folder.exists():
                 unfinished.mkdir(exist_ok=True)
-                check_room(unfinished, paths, sample_rate, num_samples, whole)
+                begun = unfinished / "clips.int16"
+                present = begun.stat().st_size if begun.exists() else 0
+                check_room(unfinished, paths, sample_rate, num_samples, whole, present)
                 _fill(unfinished, paths, job, skip_bad, num_workers)
                 unfinished.rename(folder)
     return folder / "clips.int16", _bad(folder, paths, skip_bad)

@@ -65,6 +65,13 @@ def decode(
         AudioError: the file cannot be decoded, is cut short, has no samples, or has NaN or infinite samples.
         OSError: the file cannot be read.
     """
+    return decode_trimmed(path, sample_rate, num_samples, trim, whole)[0]
+
+
+def decode_trimmed(
+    path: Path | str, sample_rate: int, num_samples: int, trim: float | None = None, whole: bool = False
+) -> tuple[np.ndarray, int]:
+    """Does what `decode` does; gives the clip, and the place of its first sample in the file if silence was cut off."""
     with open(path, "rb") as content:  # libsndfile would not say why it cannot be read
         if not content.read(1):
             raise AudioError(path, "cannot be decoded (it is empty)")
@@ -81,8 +88,9 @@ def decode(
     with np.errstate(over="ignore", invalid="ignore"):
         mono = part.mean(axis=1)
     _check_finite(path, mono)
+    begin = 0
     if trim is not None and mono.any():
-        mono, _ = librosa.effects.trim(mono, top_db=trim)
+        mono, (begin, _) = librosa.effects.trim(mono, top_db=trim)
     clip = librosa.resample(mono, orig_sr=rate, target_sr=sample_rate, res_type="soxr_hq")
     _check_finite(path, clip)
     if everything:
@@ -93,7 +101,8 @@ def decode(
     clip = fit(clip[first : first + num_samples], num_samples)
     # Float files may go beyond full scale, and resampling may overshoot it. Turned down, the clip keeps its shape and
     # fits the int16 of the cache; clipped, it would be distorted.
-    return clip / max(1.0, np.abs(clip).max())
+    padding = max(0, num_samples - total) // 2
+    return clip / max(1.0, np.abs(clip).max()), max(0, round(begin * sample_rate / rate) - padding)
 
 
 def _read(

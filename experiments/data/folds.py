@@ -9,7 +9,12 @@ from experiments.data.source import Fold, Stage
 
 
 def read_csv(
-    csv: Path, columns: Sequence[str], home: str = "", whole: Sequence[str] = (), separator: str = ","
+    csv: Path,
+    columns: Sequence[str],
+    home: str = "",
+    whole: Sequence[str] = (),
+    separator: str = ",",
+    texts: bool = False,
 ) -> pd.DataFrame:
     """Reads the CSV of a set.
 
@@ -19,6 +24,7 @@ def read_csv(
         home: Where the set is downloaded, for the error messages; empty: it is the user's own.
         whole: Those of the columns that hold whole numbers.
         separator: Stands between the fields.
+        texts: If True, all fields are texts, so that 01 is not 1.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -31,7 +37,8 @@ def read_csv(
         raise FileNotFoundError(f"{csv} not found: {what}")
     try:
         # None, NA and nan are names like others.
-        table = pd.read_csv(csv, sep=separator, keep_default_na=False, na_values=[""])
+        kind = str if texts else None
+        table = pd.read_csv(csv, sep=separator, keep_default_na=False, na_values=[""], dtype=kind)
     except ValueError as error:
         raise ValueError(f"{csv} is not a readable CSV ({error}); {again}") from error
     if lacking := [column for column in columns if column not in table]:

@@ -1,5 +1,6 @@
 """Any set of one's own: a CSV file that lists sounds or images, with their labels and folds."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,10 @@ class CSV:
         table = read_listing(file)
         paths = [Path(root or file.parent) / str(name).strip() for name in table["file"]]
         classes, target = _targets(table["label"], multi_label)
-        folds = None if "split" in table and test_fold is None else _folds(table, file, test_fold, val_fold)
+        split = "split" in table and test_fold is None
+        if split and val_fold is not None:
+            raise ValueError(f"{file} says the split itself; data.val_fold={val_fold} goes with data.test_fold=…")
+        folds = None if split else _folds(table, file, test_fold, val_fold)
         recordings = Recordings(paths, _stages(table, file, folds), target)
         pictures = [path.suffix.lower() in IMAGES for path in paths]
         if any(pictures) and not all(pictures):
@@ -83,19 +87,20 @@ def read_listing(file: Path) -> pd.DataFrame:
         FileNotFoundError: There is none.
         ValueError: It lacks a column or has an empty field, or lists a file twice.
     """
-    table = read_csv(file, ["file"], separator="\t" if file.suffix == ".tsv" else ",")
+    table = read_csv(file, ["file"], separator="\t" if file.suffix == ".tsv" else ",", texts=True)
     if "label" not in table or not {"fold", "split"} & set(table):
         raise ValueError(
             f"{file} has the columns {', '.join(map(str, table))}; it needs the columns file, label, and fold or split"
         )
-    if (twice := table["file"].duplicated()).any():
-        raise ValueError(f"{file} lists {table['file'][twice].iloc[0]} twice; a file has one line, and one fold")
+    names = pd.Series([os.path.normpath(name.strip()) for name in table["file"]])
+    if (twice := names.duplicated()).any():
+        raise ValueError(f"{file} lists {names[twice].iloc[0]} twice; a file has one line, and one fold")
     return table
 
 
 def _targets(labels: pd.Series, multi_label: bool | None) -> tuple[list[str], np.ndarray]:
     """The classes, and what each example is of them."""
-    texts = ["" if pd.isna(label) else str(label) for label in labels]
+    texts = ["" if pd.isna(label) else label.strip() for label in labels]
     if multi_label is None:
         multi_label = any("|" in text for text in texts)
     parts = [text.split("|") if multi_label else [text] for text in texts]
@@ -113,6 +118,8 @@ def _targets(labels: pd.Series, multi_label: bool | None) -> tuple[list[str], np
 def _folds(table: pd.DataFrame, file: Path, test_fold: Any, val_fold: Any) -> dict[Stage, list[Fold]]:
     if "fold" not in table:
         raise ValueError(f"{file} has no column fold, so that there is no data.test_fold={test_fold}")
+    if (empty := table["fold"].isna()).any():
+        raise ValueError(f"line {int(empty.argmax()) + 2} of {file} has no fold; give it one, or take it out")
     folds = [_fold(fold) for fold in table["fold"]]
     tested = in_order(folds)[0] if test_fold is None else _fold(test_fold)
     return split_folds(folds, tested, val_fold if val_fold is None or val_fold is False else _fold(val_fold))

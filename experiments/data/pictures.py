@@ -145,10 +145,12 @@ def read_image(file: Path, channels: int) -> np.ndarray:
     try:
         with Image.open(file) as opened:
             image: Image.Image = opened
+            if image.mode == "F" or (image.mode == "I" and np.asarray(image).max() > 65_535):
+                raise ValueError("its pixels have more than 16 bits: save it with 8 or 16")
             if image.mode.startswith("I"):
                 image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
             return np.asarray(image.convert("RGB" if channels == 3 else "L"))
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{file} cannot be decoded ({error}); mend it, or take its line out") from error
 
 

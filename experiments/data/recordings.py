@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.data.clips import windows
-from experiments.data.decode import decode, fit, to_int16
+from experiments.data.decode import decode_trimmed, fit, to_int16
 
 SOUNDS = {
     *(".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64", ".w64", ".wav"),
@@ -24,11 +24,13 @@ class Recording:
         signal: int16 samples (T,), as a cache keeps them.
         starts: Where its windows begin, in samples.
         num_samples: Length of a window, in samples.
+        begin: Place of the signal in the file, in samples: behind the silence that was cut off.
     """
 
     signal: np.ndarray
     starts: np.ndarray
     num_samples: int
+    begin: int = 0
 
     def clips(self) -> Iterator[np.ndarray]:
         """Gives the windows, each a float32 waveform (1, num_samples) within [-1, 1]."""
@@ -52,10 +54,11 @@ def read_recording(
         AudioError: It is not usable audio.
         OSError: It cannot be read.
     """
-    signal = to_int16(decode(file, sample_rate, num_samples, trim, whole=True))
+    clip, begin = decode_trimmed(file, sample_rate, num_samples, trim, whole=True)
+    signal = to_int16(clip)
     if len(signal) < (1 + ROUNDING) * num_samples:
         signal = fit(signal, num_samples)
-    return Recording(signal, windows(len(signal), num_samples, hop or num_samples), num_samples)
+    return Recording(signal, windows(len(signal), num_samples, hop or num_samples), num_samples, begin)
 
 
 def find_sounds(names: Iterable[str]) -> list[str]:

@@ -11,7 +11,7 @@ def share(examples: Dataset[Any], fraction: float, seed: int) -> Dataset[Any]:
     """Gives a share of the examples of every class, at least one of each.
 
     The examples of a share are among those of any larger one of the same seed, so that only their number differs. Of
-    targets that are not labels every kind counts as a class.
+    several labels each, examples of every combination are spread evenly over all shares.
 
     Args:
         examples: Dataset with items (input, target).
@@ -25,13 +25,29 @@ def share(examples: Dataset[Any], fraction: float, seed: int) -> Dataset[Any]:
         raise ValueError(f"fraction={fraction:g} is not a share of the training examples, above 0 and at most 1")
     if fraction == 1:
         return examples
-    _, classes = np.unique(labels(examples), axis=0, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(len(classes))
-    rows: list[int] = []
-    for label in range(classes.max() + 1):
-        of_class = order[classes[order] == label]
-        rows += of_class[: max(1, round(fraction * len(of_class)))].tolist()
+    targets, rng = labels(examples), np.random.default_rng(seed)
+    _, classes = np.unique(targets, axis=0, return_inverse=True)
+    order = rng.permutation(len(classes))
+    by_class = [order[classes[order] == label] for label in range(classes.max() + 1)]
+    if targets.ndim == 1:
+        rows = [row for some in by_class for row in some[: max(1, round(fraction * len(some)))].tolist()]
+    else:
+        rows = _spread(targets, by_class, fraction, rng)
     return Subset(examples, sorted(rows))
+
+
+def _spread(targets: np.ndarray, by_class: list[np.ndarray], fraction: float, rng: np.random.Generator) -> list[int]:
+    """The share of all, as many combinations have one example only; and one more of each label that it lacks."""
+    place = np.empty(len(targets))
+    for some in by_class:
+        place[some] = (np.arange(len(some)) + rng.uniform()) / len(some)
+    order = place.argsort(kind="stable")
+    rows = set(order[: max(1, round(fraction * len(order)))].tolist())
+    for positive in (targets[order] > 0).T:
+        with_label = order[positive].tolist()
+        if with_label and rows.isdisjoint(with_label):
+            rows.add(with_label[0])
+    return list(rows)
 
 
 def labels(examples: Any) -> np.ndarray:

@@ -195,4 +195,4 @@ def shown(factor: str, quantity: str) -> str:
 
 
 def _told(chosen: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key.removeprefix('optimizer.')} {value:g}" for key, value in chosen.items())
+    return ", ".join(f"{key.removeprefix('optimizer.')} {value}" for key, value in chosen.items())

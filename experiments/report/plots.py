@@ -173,7 +173,7 @@ def timeline(file: Path, prediction: Prediction, top: int) -> None:
     wave, classes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
     # Least and greatest sample of each of some 2,000 parts: a line through all samples would be slow, and no other.
     parts = np.array_split(recording.signal / 32768, min(2000, len(recording.signal)))
-    begins = np.cumsum([0, *map(len, parts[:-1])]) / rate
+    begins = np.cumsum([recording.begin, *map(len, parts[:-1])]) / rate
     wave.fill_between(begins, [part.min() for part in parts], [part.max() for part in parts], color=BLUE, linewidth=0.5)
     label_axes(wave, Path(prediction.file).name.replace("$", r"\$"), "", "amplitude")
     wave.set_ylim(-1.02, 1.02)

@@ -38,9 +38,9 @@ class Prediction:
 
     @property
     def spans(self) -> list[tuple[float, float]]:
-        """Begin and end of each window, in seconds."""
-        length = self.recording.num_samples
-        return [(start / self.sample_rate, (start + length) / self.sample_rate) for start in self.recording.starts]
+        """Begin and end of each window, in seconds of the file."""
+        begins = [self.recording.begin + start for start in self.recording.starts]
+        return [(n / self.sample_rate, (n + self.recording.num_samples) / self.sample_rate) for n in begins]
 
     def ranking(self) -> list[tuple[str, float]]:
         """Gives the classes and their probabilities, the means over the windows; the likeliest first."""

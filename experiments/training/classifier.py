@@ -48,6 +48,12 @@ class Classifier(L.LightningModule):
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.per_batch = scheduler is not None and "total_steps" in signature(scheduler).parameters
         self.train_metrics, self.val_metrics = task.metrics("train_"), task.metrics("val_")
+        self._validated: int | None = None
+
+    @property
+    def validated(self) -> bool:
+        """Whether there was validation in this epoch; the trainer keeps the metrics of an earlier one."""
+        return self._validated == self.current_epoch
 
     def on_train_epoch_start(self) -> None:
         """Makes the random numbers of an epoch depend on the seed and the epoch alone, so that runs can be resumed."""
@@ -71,6 +77,10 @@ class Classifier(L.LightningModule):
         self.val_metrics.update(logits, target)
         self.log("val_loss", self.task.loss(logits, target), sync_dist=True)
         self.log_dict(self.val_metrics, prog_bar=True, on_step=False, on_epoch=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """Notes that the metrics are of this epoch."""
+        self._validated = self.current_epoch
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Makes the optimizer and its scheduler."""
@@ -107,7 +117,8 @@ class Classifier(L.LightningModule):
                 raise ValueError(f"{name} is {loss} in epoch {epoch}: training went astray; try a lower optimizer.lr")
         scheduler: Any = self.lr_schedulers()
         if isinstance(scheduler, ReduceLROnPlateau):
-            if (value := self.trainer.callback_metrics.get(self.task.monitor)) is not None:
+            value = self.trainer.callback_metrics.get(self.task.monitor)
+            if value is not None and (self.validated or not self.task.monitor.startswith("val_")):
                 scheduler.step(value)
         elif scheduler is not None and not self.per_batch:
             scheduler.step()
@@ -116,7 +127,8 @@ class Classifier(L.LightningModule):
         """Keeps the card, and how good the network is at this point."""
         if self.card is None:
             return
-        metrics: Mapping[str, Tensor] = self.trainer.callback_metrics
+        known: Mapping[str, Tensor] = self.trainer.callback_metrics
+        metrics = {key: value for key, value in known.items() if self.validated or not key.startswith("val_")}
         validation = {key.removeprefix("val_"): metrics[key].item() for key in metrics if key.startswith("val_")}
         value = metrics[self.task.monitor].item() if self.task.monitor in metrics else None
         card = replace(

@@ -38,7 +38,7 @@ class EpochLog(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Adds a row. Validation is over at this point."""
         row: dict[str, float] = {"epoch": trainer.current_epoch + 1}
-        for stage in "train_", "val_":
+        for stage in ("train_", "val_") if getattr(pl_module, "validated", True) else ("train_",):
             row |= {name: v.item() for name, v in trainer.callback_metrics.items() if name.startswith(stage)}
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         row["seconds"] = round(time.monotonic() - self.start, 3)

@@ -118,10 +118,10 @@ class MultiClass:
         return F.cross_entropy(logits, target, weights, label_smoothing=self.label_smoothing)
 
     def metrics(self, prefix: str = "") -> MetricCollection:
-        """Gives the ``accuracy``, and the ``balanced_accuracy``: the mean over classes, each counted alike."""
+        """Gives the ``accuracy``, and the ``balanced_accuracy``: the mean over classes that there are examples of."""
         metrics: dict[str, Metric | MetricCollection] = {
             "accuracy": _Accuracy(self.num_classes, average="micro"),
-            "balanced_accuracy": _Accuracy(self.num_classes, average="macro"),
+            "balanced_accuracy": _BalancedAccuracy(self.num_classes, average="none"),
         }
         return MetricCollection(metrics, prefix=prefix)
 
@@ -218,14 +218,25 @@ def _both(positive: Tensor) -> Tensor:
     return positive.any(0) & ~positive.all(0)
 
 
+def _ranks(logits: Tensor) -> Tensor:
+    """Numbers within 0 and 1 in the order of the logits, which is all that counts; a sigmoid would be 1 from 17 on."""
+    x = logits.double()
+    return 0.5 + 0.5 * x / (1 + x.abs())
+
+
 class _Accuracy(MulticlassAccuracy):
     def update(self, preds: Tensor, target: Tensor) -> None:
         super().update(preds, _labels(target))
 
 
+class _BalancedAccuracy(_Accuracy):
+    def compute(self) -> Tensor:
+        return super().compute()[self.tp + self.fn > 0].mean()  # type: ignore[operator]
+
+
 class _MacroAUROC(MultilabelAUROC):
     def update(self, preds: Tensor, target: Tensor) -> None:
-        super().update(preds.float().sigmoid(), (target >= 0.5).long())
+        super().update(_ranks(preds), (target >= 0.5).long())
 
     def compute(self) -> Tensor:  # type: ignore[override]
         return super().compute()[_both(dim_zero_cat(self.target).bool())].mean()
@@ -233,7 +244,7 @@ class _MacroAUROC(MultilabelAUROC):
 
 class _MacroAveragePrecision(MultilabelAveragePrecision):
     def update(self, preds: Tensor, target: Tensor) -> None:
-        super().update(preds.float().sigmoid(), (target >= 0.5).long())
+        super().update(_ranks(preds), (target >= 0.5).long())
 
     def each(self) -> Tensor:
         """The value of each label."""
