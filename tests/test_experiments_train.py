@@ -156,7 +156,7 @@ def test_the_other_schedulers_resume_to_the_same_result(scheduler: str, root: Pa
 
 
 def test_metrics_count_in_the_epoch_that_they_are_of(root: Path, tmp_path: Path) -> None:
-    """With validation every third epoch: plateau looks at it twice, and a resumed run does what an unbroken one does."""
+    """With validation every third epoch: plateau looks at it twice, and a resumed run does as an unbroken one."""
     arguments = [*tiny(root), "+trainer.check_val_every_n_epoch=3", "optimizer.lr=1e-9", "rescale=[]"]
     run(tmp_path / "unbroken", *arguments, "trainer.max_epochs=7")
     table = pd.read_csv(tmp_path / "unbroken" / "metrics.csv")
