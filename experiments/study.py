@@ -50,6 +50,11 @@ class Grid:
             raise ValueError(
                 "study.arms, fractions, seeds and folds need an entry each; a fold of null is the data's own"
             )
+        for key in "arms", "fractions", "seeds", "folds":
+            if not isinstance(study[key], dict if key == "arms" else list):
+                raise ValueError(f"study.{key}={study[key]} is no {'mapping' if key == 'arms' else 'list'}")
+        if wrong := [arm for arm, given in study["arms"].items() if not isinstance(given, list)]:
+            raise ValueError(f"the arm {wrong[0]!r} is no list of overrides")
         self.folder, self.arms = Path(cfg.folder), {str(arm): list(given) for arm, given in study["arms"].items()}
         self.common, self.values = list(study["overrides"]), study["choose"]
         self.first = max(study["fractions"]), study["seeds"][0], study["folds"][0]  # where values are chosen

@@ -7,6 +7,7 @@ import time
 import warnings
 from contextlib import nullcontext
 from dataclasses import asdict, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,8 @@ def make_trainer(cfg: DictConfig, run: Run, task: Task) -> tuple[L.Trainer, Epoc
     others = as_list(asked.get("logger") or None)
     logger = (loggers or True) if others == [True] else [*loggers, *others]
     on_gpu = torch.cuda.is_available() and asked.get("accelerator") != "cpu"
+    if unknown := sorted(asked.keys() - signature(L.Trainer).parameters.keys()):
+        raise ValueError(f"trainer.{unknown[0]} is unknown; Lightning's Trainer says which there are")
     trainer: L.Trainer = make(
         **{key: value for key, value in ours.items() if key not in asked},
         callbacks=[epochs, keep, *callbacks, *checkpoints(run, task)],

@@ -1,5 +1,6 @@
 """Any set of one's own: a CSV file that lists sounds or images, with their labels and folds."""
 
+import inspect
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -73,6 +74,8 @@ class CSV:
         if pictures[0]:
             from experiments.data.pictures import ImageSet  # needs the extra "images"
 
+            if unknown := sorted(options.keys() - inspect.signature(AudioSet).parameters.keys()):
+                raise ValueError(f"data.{unknown[0]} is unknown; conf/data/csv.yaml has all keys of a listing")
             made = ImageSet(recordings, classes, size, channels, quantity)
         else:
             made = AudioSet(recordings, classes, **options)

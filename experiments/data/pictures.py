@@ -1,7 +1,8 @@
 """Sets of images: a table of files with their stages and targets, read when they are asked for."""
 
-from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from math import ceil, hypot
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,9 @@ class ImageSet:
                 "missing); data.root is the folder that they are in"
             )
         self.classes, self.listed, self.channels = list(classes), listed, channels
-        self.size = None if size is None else (size[0], size[1])
+        self.size = None if size is None else _checked_size(size)
+        if self.size is None:
+            _check_alike(listed.path)
         self.quantity, self.turns = QUANTITIES[quantity], quantity == "angle"
         self.test_factors: Sequence[float] = ANGLES if self.turns else (0.5, 0.71, 1, 1.41, 2)
 
@@ -92,6 +95,26 @@ class ImageSet:
         return Pictures(self.files(stage), self.listed.target[rows], self.channels, self.size, change)
 
 
+def _checked_size(size: Any) -> tuple[int, int]:
+    if not isinstance(size, Sequence) or len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
+        raise ValueError(f"data.size={size} is no height and width in pixels, such as data.size=[64,64]")
+    return size[0], size[1]
+
+
+def _check_alike(files: Sequence[Path]) -> None:
+    """Looks at the heads of all files: an odd one in the test part would be met after training."""
+    sizes = {}
+    for file in files:
+        with _named(file), Image.open(file) as image:
+            sizes[file] = image.size
+        if sizes[file] != sizes[files[0]]:
+            (width, height), first = sizes[file], sizes[files[0]]
+            raise ValueError(
+                f"{file} has {height} × {width} pixels, {files[0]} has {first[1]} × {first[0]}; "
+                f"data.size=[{first[1]},{first[0]}] resizes all"
+            )
+
+
 class Pictures(Dataset[tuple[Tensor, Any]]):
     """Image files: item i is (image (channels, H, W) float32 within [0, 1], target).
 
@@ -120,20 +143,10 @@ class Pictures(Dataset[tuple[Tensor, Any]]):
         image, label = read_image(self.files[item], self.channels), self.labels[item]
         if self.size:
             image = resize(image, self.size)
-        elif image.shape[:2] != self._first:
-            shape, first = (" × ".join(map(str, size)) for size in (image.shape[:2], self._first))
-            size = ",".join(map(str, self._first))
-            raise ValueError(
-                f"{self.files[item]} has {shape} pixels, {self.files[0]} has {first}; data.size=[{size}] resizes all"
-            )
         if self.change:
             image = self.change(image)
         x = torch.from_numpy(np.atleast_3d(image).copy()).movedim(2, 0).float() / 255
         return x, torch.from_numpy(label) if label.ndim else int(label)
-
-    @cached_property
-    def _first(self) -> tuple[int, ...]:
-        return read_image(self.files[0], self.channels).shape[:2]
 
 
 def read_image(file: Path, channels: int) -> np.ndarray:
@@ -142,14 +155,20 @@ def read_image(file: Path, channels: int) -> np.ndarray:
     Raises:
         ValueError: It cannot be decoded.
     """
+    with _named(file), Image.open(file) as opened:
+        image: Image.Image = opened
+        if image.mode == "F" or (image.mode == "I" and np.asarray(image).max() > 65_535):
+            raise ValueError("its pixels have more than 16 bits: save it with 8 or 16")
+        if image.mode.startswith("I"):
+            image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+        return np.asarray(image.convert("RGB" if channels == 3 else "L"))
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Names the file that cannot be decoded."""
     try:
-        with Image.open(file) as opened:
-            image: Image.Image = opened
-            if image.mode == "F" or (image.mode == "I" and np.asarray(image).max() > 65_535):
-                raise ValueError("its pixels have more than 16 bits: save it with 8 or 16")
-            if image.mode.startswith("I"):
-                image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
-            return np.asarray(image.convert("RGB" if channels == 3 else "L"))
+        yield
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{file} cannot be decoded ({error}); mend it, or take its line out") from error
 
