@@ -103,15 +103,15 @@ def _checked_size(size: Any) -> tuple[int, int]:
 
 def _check_alike(files: Sequence[Path]) -> None:
     """Looks at the heads of all files: an odd one in the test part would be met after training."""
-    sizes = {}
+    first: tuple[int, int] | None = None
     for file in files:
         with _named(file), Image.open(file) as image:
-            sizes[file] = image.size
-        if sizes[file] != sizes[files[0]]:
-            (width, height), first = sizes[file], sizes[files[0]]
+            size = image.height, image.width
+        first = first or size
+        if size != first:
             raise ValueError(
-                f"{file} has {height} × {width} pixels, {files[0]} has {first[1]} × {first[0]}; "
-                f"data.size=[{first[1]},{first[0]}] resizes all"
+                f"{file} has {size[0]} × {size[1]} pixels, {files[0]} has {first[0]} × {first[1]}; "
+                f"data.size=[{first[0]},{first[1]}] resizes all"
             )
 
 

@@ -220,7 +220,7 @@ def _both(positive: Tensor) -> Tensor:
 
 def _ranks(logits: Tensor) -> Tensor:
     """Numbers within 0 and 1 in the order of the logits, which is all that counts; a sigmoid would be 1 from 17 on."""
-    x = logits.double()
+    x = logits.float() if logits.device.type == "mps" else logits.double()  # Apple's GPUs have no double precision
     return 0.5 + 0.5 * x / (1 + x.abs())
 
 
