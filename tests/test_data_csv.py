@@ -249,11 +249,14 @@ def test_arguments_out_of_range(tmp_path: Path) -> None:
     file = write_listing(tmp_path, [(name, "a", i) for i, name in enumerate(names)], "file,label,fold")
     for wrong, message in (
         ({"duration": None}, r"data.window=… cuts them"),
+        ({"sample_rate": 8000.5}, r"data.sample_rate=8000.5 is no whole number of Hz"),
         ({"duration": 1, "window": 2}, "data.window=2 s is longer than data.duration=1 s"),
         ({"duration": None, "window": 0.01, "hop": 1e-6}, "less than one sample"),
     ):
         with pytest.raises(ValueError, match=message):
             CSV(file, **options(tmp_path, **wrong))
+    data = CSV(file, **options(tmp_path, sample_rate=16e3))
+    assert isinstance(data, AudioSet) and len(data.split("test")) == 1 and data.sample_rate == 16_000
     with pytest.raises(FileNotFoundError, match=r"none.csv not found: data.metadata must be a CSV file"):
         CSV(tmp_path / "none.csv")
     with pytest.raises(ValueError, match=r"data.channels=2 is unknown"):

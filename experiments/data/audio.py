@@ -87,6 +87,9 @@ class AudioSet:
             optional = key != "sample_rate" and value is None
             if not optional and not (isinstance(value, int | float) and 0 < value < float("inf")):
                 raise ValueError(f"data.{key}={value} is no number above 0")
+        if sample_rate != int(sample_rate):
+            raise ValueError(f"data.sample_rate={sample_rate} is no whole number of Hz")
+        sample_rate = int(sample_rate)  # of 16e3
         length = window or duration
         if length is None:
             raise ValueError("data.duration=null leaves recordings as long as they are; data.window=… cuts them")
