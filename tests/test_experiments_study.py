@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
 
 from experiments import study, train
-from experiments.report.grid import Study
+from experiments.report.grid import Arm, Cell, Study, table
 from experiments.run import Run
 from experiments.training import pool
 from experiments.training.pool import Job
@@ -193,11 +193,38 @@ def test_a_training_has_one_thread_and_one_gpu_and_the_study_none_of_it(
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"x": 1}, "study.x is unknown"), ({"choose": None}, "study.choose is missing"), ({"seeds": []}, "an entry each")],
+    [
+        ({"x": 1}, "study.x is unknown"),
+        ({"choose": None}, "study.choose is missing"),
+        ({"seeds": []}, "an entry each"),
+        ({"fractions": 0.1}, "study.fractions=0.1 is no list"),
+        ({"arms": ["one"]}, r"study.arms=\['one'\] is no mapping"),
+        ({"arms": {"one": "model=m3"}}, "the arm 'one' is no list of overrides"),
+    ],
 )
 def test_a_study_that_is_none(wrong: dict[str, Any], message: str, root: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         run_study(*arguments(root, tmp_path, **wrong))
+
+
+def test_values_that_are_no_numbers_are_chosen_as_they_are() -> None:
+    chosen = {"optimizer.lr": 0.003, "rescale": None, "test": False, "name": "a, b"}
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("study", ["study=speeds"], return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+        grid = study.Grid(cfg)
+        run = compose("train", list(grid.job(grid.keys[0], chosen).overrides))
+    assert {key: OmegaConf.select(run, key) for key in chosen} == chosen
+    arm = Arm([], 1, chosen)
+    cells = [Cell("a", 1.0, 0, None, 1, 1.0, None, 0.5, {}, {})]
+    columns, rows = table(Study("s", "", "", "accuracy", "size", 1, None, 0, {"a": arm}, cells))
+    assert rows[0][columns.index("chosen on validation")] == "lr 0.003, rescale None, test False, name a, b"
+
+
+def test_a_training_has_the_configurations_of_ones_own() -> None:
+    for given in ["--config-dir", "mine"], ["--config-dir=mine"], ["-cd", "mine"]:
+        assert pool._config_dir([*given, "study=own"]) == ["--config-dir", "mine"]
+    assert pool._config_dir(["study=own", "processes=1"]) == []
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in (CONF / "study").glob("*.yaml")))

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import sys
 import threading
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,8 +103,16 @@ def work(job: Job) -> None:
             os.dup2(file.fileno(), stream.fileno())
     from experiments import train
 
-    sys.argv = ["experiments.train", *job.arguments]
+    sys.argv = ["experiments.train", *_config_dir(sys.argv), *job.arguments]
     train.main()
+
+
+def _config_dir(arguments: Sequence[str]) -> list[str]:
+    """The folder of configurations of one's own, of the command line that a new process has of the one before."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd")
+    given = parser.parse_known_args(arguments)[0].config_dir
+    return [] if given is None else ["--config-dir", given]
 
 
 def _end_with_parent() -> None:
