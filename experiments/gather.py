@@ -61,8 +61,9 @@ def gather(files: Sequence[Path]) -> list[dict[str, Any]]:
         ValueError: two runs are of the same experiment, fold and seed, or a file is damaged.
     """
     runs = [(file, Results.load(file)) for file in files]
-    classes = [{"classes": ", ".join(results.classes)} for _, results in runs]  # where data.metadata is another set's
-    table = pd.DataFrame([experiment(file) | those for file, those in zip(files, classes, strict=True)]).fillna("-")
+    # By its classes a set is another one, whatever data.metadata is called.
+    configurations = [experiment(file) | {"classes": ", ".join(results.classes)} for file, results in runs]
+    table = pd.DataFrame(configurations).fillna("-")
     groups = [list(same.index) for _, same in table.groupby(list(table))]
     rows = []
     for group in groups:

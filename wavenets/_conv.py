@@ -55,7 +55,7 @@ def conv_frames(
             y = same_conv(seen, kernel, bias, **options)
             # "unsafe": the parts do not know of each other, and may be modified in place.
             parts = torch.unsafe_chunk(y, len(quarters)) if len(quarters) > 1 else [y]
-            # What does not begin at such a multiple, some operators round otherwise than what does.
+            # Some operators round otherwise where a tensor does not begin at such a multiple.
             if len(parts) > 1 and parts[0].nbytes % ALIGNMENT:
                 parts = [part.clone() for part in parts]
             output |= {(q, j): part for q, part in zip(quarters, parts, strict=True)}

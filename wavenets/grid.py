@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from wavenets import rescale
-from wavenets.levels import Levels
+from wavenets.levels import Levels, check_floating
 
 ROTATIONS = 1, 2, 4, 8, 12, 16
 MAX_DENOMINATOR = 64  # of a base that is a ratio
@@ -209,8 +209,7 @@ class Grid:
             raise ValueError(f"expected a tensor of shape {shape}, got {type(x).__name__}")
         if x.ndim != self.ndim + 2:
             raise ValueError(f"expected an input of shape {shape}, got {tuple(x.shape)}")
-        if not x.is_floating_point():
-            raise ValueError(f"expected a floating-point input, got {x.dtype}: convert it with .float()")
+        check_floating(x)
 
     def least_size(self, num_scales: int) -> int:
         """The least number of samples a dimension needs for num_scales levels, each shorter than the one before."""

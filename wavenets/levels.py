@@ -64,6 +64,12 @@ pytree.register_pytree_node(
 )
 
 
+def check_floating(x: Tensor) -> None:
+    """Raises a ValueError unless a tensor is floating-point."""
+    if not x.is_floating_point():
+        raise ValueError(f"expected a floating-point input, got {x.dtype}: convert it with .float()")
+
+
 def check_levels(input: Any, rotations: int = 1) -> None:
     """Raises a ValueError unless the input is a sequence of tensors, finest first, of one batch and dtype.
 
@@ -85,10 +91,10 @@ def check_levels(input: Any, rotations: int = 1) -> None:
     sizes = [tuple(level.shape[2:]) for level in input]
     if any(math.prod(coarse) > math.prod(fine) for fine, coarse in itertools.pairwise(sizes)):
         raise ValueError(f"levels must come finest first, got sizes {', '.join(map(str, sizes))}")
+    # Every orientation between two quarter turns lies in the frame of the first; in odd quarters height is width.
+    step = [-1 if r * 4 // rotations % 2 else 1 for r in range(rotations)]
     for i in range(0, len(sizes), rotations):
-        # Every orientation between two quarter turns lies in the frame of the first; odd quarters are as high as wide.
-        quarters = [r * 4 // rotations if rotations > 2 else 2 * r for r in range(rotations)]
-        expected = [sizes[i][:: -1 if quarter % 2 else 1] for quarter in quarters]
+        expected = [sizes[i][::direction] for direction in step]
         if sizes[i : i + rotations] != expected:
             raise ValueError(
                 f"the turns of a scale must have the sizes of a turned image, {', '.join(map(str, expected))}, "

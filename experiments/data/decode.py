@@ -99,9 +99,9 @@ def decode_trimmed(
         num_samples = max(num_samples, total)
     first = max(0, (total - num_samples) // 2) - start
     clip = fit(clip[first : first + num_samples], num_samples)
+    padding = max(0, num_samples - total) // 2
     # Float files may go beyond full scale, and resampling may overshoot it. Turned down, the clip keeps its shape and
     # fits the int16 of the cache; clipped, it would be distorted.
-    padding = max(0, num_samples - total) // 2
     return clip / max(1.0, np.abs(clip).max()), max(0, round(begin * sample_rate / rate) - padding)
 
 

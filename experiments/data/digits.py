@@ -168,7 +168,7 @@ class ScaledDigits(Digits):
         if self.fit_rescaled:
             return self._shrunk(stage, np.full(len(rows), factor))
         side = round(self.size * factor)
-        return self._enlarged(np.stack([resize(image, (side, side)) for image in self.images[rows]]), stage)
+        return self._enlarged(_resized(self.images[rows], side), stage)
 
     def check_factor(self, factor: float) -> None:
         """Raises ValueError unless a factor is from 0.1 to 4; with `fit_rescaled` to 1."""
@@ -185,14 +185,17 @@ class ScaledDigits(Digits):
         if sesn:
             images = images.repeat(self.size // SIDE, axis=1).repeat(self.size // SIDE, axis=2)
         elif self.size > SIDE:
-            images = np.stack([resize(image, (self.size, self.size)) for image in images])
+            images = _resized(images, self.size)
         return self._enlarged(images, stage)
 
     def _enlarged(self, images: np.ndarray, stage: Stage) -> Images:
         if self.enlarge > 1:
-            side = images.shape[1] * self.enlarge
-            images = np.stack([resize(image, (side, side)) for image in images])
+            images = _resized(images, images.shape[1] * self.enlarge)
         return Images(images, self.labels[self.rows[stage]])
+
+
+def _resized(images: np.ndarray, side: int) -> np.ndarray:
+    return np.stack([resize(image, (side, side)) for image in images])
 
 
 class MNISTScale(ScaledDigits):

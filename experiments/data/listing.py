@@ -60,7 +60,7 @@ class CSV:
         """Makes the set: one name in the configuration, two kinds of sets."""
         file = Path(metadata)
         table = read_listing(file)
-        paths = [Path(root or file.parent) / str(name).strip() for name in table["file"]]
+        paths = [Path(root or file.parent) / name for name in table["file"]]
         classes, target = _targets(table["label"], multi_label)
         split = "split" in table and test_fold is None
         if split and val_fold is not None:
@@ -95,7 +95,8 @@ def read_listing(file: Path) -> pd.DataFrame:
         raise ValueError(
             f"{file} has the columns {', '.join(map(str, table))}; it needs the columns file, label, and fold or split"
         )
-    names = pd.Series([os.path.normpath(name.strip()) for name in table["file"]])
+    table["file"] = table["file"].str.strip()
+    names = table["file"].map(os.path.normpath)
     if (twice := names.duplicated()).any():
         raise ValueError(f"{file} lists {names[twice].iloc[0]} twice; a file has one line, and one fold")
     return table

@@ -15,9 +15,9 @@ HEAD = """# Results
 
 Written by `make results` from the JSON files in [results/](results), which `python -m experiments.study study=NAME`
 makes of its runs; `conf/study/NAME.yaml` says what they are, and may ask for more seeds and folds than have been run.
-Values are in percent, mean ± standard deviation over
-seeds (over folds, if there is one seed). Flatness is the largest less the smallest accuracy over the factors: 0 is
-best. How far the logits move is their relative distance, 0 at best, √2 between logits that have nothing in common.
+Values are in percent, mean ± standard deviation over seeds (over folds, if there is one seed). Flatness is the largest
+less the smallest accuracy over the factors: 0 is best. How far the logits move is their relative distance, 0 at best,
+√2 between logits that have nothing in common.
 """
 
 

@@ -51,9 +51,11 @@ class Classifier(L.LightningModule):
         self._validated: int | None = None
 
     @property
-    def validated(self) -> bool:
-        """Whether there was validation in this epoch; the trainer keeps the metrics of an earlier one."""
-        return self._validated == self.current_epoch
+    def measured(self) -> dict[str, Tensor]:
+        """The metrics of this epoch; without validation in it the trainer still has those of an earlier one."""
+        validated = self._validated == self.current_epoch
+        metrics: Mapping[str, Tensor] = self.trainer.callback_metrics
+        return {name: value for name, value in metrics.items() if validated or not name.startswith("val_")}
 
     def on_train_epoch_start(self) -> None:
         """Makes the random numbers of an epoch depend on the seed and the epoch alone, so that runs can be resumed."""
@@ -117,8 +119,7 @@ class Classifier(L.LightningModule):
                 raise ValueError(f"{name} is {loss} in epoch {epoch}: training went astray; try a lower optimizer.lr")
         scheduler: Any = self.lr_schedulers()
         if isinstance(scheduler, ReduceLROnPlateau):
-            value = self.trainer.callback_metrics.get(self.task.monitor)
-            if value is not None and (self.validated or not self.task.monitor.startswith("val_")):
+            if (value := self.measured.get(self.task.monitor)) is not None:
                 scheduler.step(value)
         elif scheduler is not None and not self.per_batch:
             scheduler.step()
@@ -127,8 +128,7 @@ class Classifier(L.LightningModule):
         """Keeps the card, and how good the network is at this point."""
         if self.card is None:
             return
-        known: Mapping[str, Tensor] = self.trainer.callback_metrics
-        metrics = {key: value for key, value in known.items() if self.validated or not key.startswith("val_")}
+        metrics = self.measured
         validation = {key.removeprefix("val_"): metrics[key].item() for key in metrics if key.startswith("val_")}
         value = metrics[self.task.monitor].item() if self.task.monitor in metrics else None
         card = replace(

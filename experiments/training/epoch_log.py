@@ -4,11 +4,12 @@ import logging
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import pandas as pd
 
+from experiments.training.classifier import Classifier
 from experiments.training.task import shown
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,9 @@ class EpochLog(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Adds a row. Validation is over at this point."""
         row: dict[str, float] = {"epoch": trainer.current_epoch + 1}
-        for stage in ("train_", "val_") if getattr(pl_module, "validated", True) else ("train_",):
-            row |= {name: v.item() for name, v in trainer.callback_metrics.items() if name.startswith(stage)}
+        metrics = cast(Classifier, pl_module).measured
+        for stage in "train_", "val_":
+            row |= {name: v.item() for name, v in metrics.items() if name.startswith(stage)}
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         row["seconds"] = round(time.monotonic() - self.start, 3)
         self.rows.append(row)

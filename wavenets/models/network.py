@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from wavenets.levels import check_floating
 from wavenets.models import pretrained
 
 
@@ -110,8 +111,7 @@ class Network(nn.Module):
         if x.ndim != self.ndim + 2 or x.shape[1] != self.in_channels:
             shape = ("L", "H, W")[self.ndim - 1]
             raise ValueError(f"expected an input of shape (B, {self.in_channels}, {shape}), got {tuple(x.shape)}")
-        if not x.is_floating_point():
-            raise ValueError(f"expected a floating-point input, got {x.dtype}: convert it with .float()")
+        check_floating(x)
         if self.normalize:
             x = normalized(x)
         try:

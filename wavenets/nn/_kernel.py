@@ -122,18 +122,14 @@ class KernelLayer(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         # The weights of torch's own convolution fit as well: they lack the grid, and the axis of one scale.
-        if f"{prefix}weight" in state_dict and f"{prefix}_extra_state" not in state_dict:
-            self._check_samples()
-        state_dict.setdefault(f"{prefix}_extra_state", self.get_extra_state())
         weight = state_dict.get(f"{prefix}weight")
+        if weight is not None and f"{prefix}_extra_state" not in state_dict and self.kernel != Samples():
+            raise ValueError(f"weights of a torch convolution are samples, which {self.kernel} does not learn")
+        state_dict.setdefault(f"{prefix}_extra_state", self.get_extra_state())
         if weight is not None and weight.ndim == self.weight.ndim - 1 and self.grid.rotations == 1:
             state_dict[f"{prefix}weight"] = weight.unsqueeze(2)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
         self._fit_matrices()  # with assign=True the weights may be of another dtype and on another device now
-
-    def _check_samples(self) -> None:
-        if self.kernel != Samples():
-            raise ValueError(f"weights of a torch convolution are samples, which {self.kernel} does not learn")
 
     def _grid(self, grid: Grid | None) -> Grid:
         if grid is None and self.ndim is not None:
