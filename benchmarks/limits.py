@@ -24,14 +24,14 @@ from benchmarks.timing import as_levels, duration
 from experiments.run import write_json
 from wavenets.models import MNet, Network, ResNet, WaveletMNet, WaveletResNet
 from wavenets.nn import (
+    BatchNorm,
     GroupConv1d,
     GroupConv2d,
     LiftingConv1d,
     LiftingConv2d,
-    PerScale,
-    ScaleBatchNorm,
-    ScaleMaxPool1d,
-    ScaleMaxPool2d,
+    MaxPool1d,
+    MaxPool2d,
+    PerLevel,
 )
 
 NETWORKS: dict[int, list[Callable[[], Network]]] = {
@@ -47,10 +47,10 @@ LAYERS = (
     *LIFTING,
     *GROUP,
     *PLAIN,
-    PerScale,
-    ScaleBatchNorm,
-    ScaleMaxPool1d,
-    ScaleMaxPool2d,
+    PerLevel,
+    BatchNorm,
+    MaxPool1d,
+    MaxPool2d,
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool1d, nn.MaxPool2d),
 )
 

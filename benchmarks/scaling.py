@@ -14,7 +14,7 @@ from torch import nn
 from benchmarks.timing import Step, make_step, seconds
 from experiments.run import write_json
 from wavenets import Grid
-from wavenets.nn import GroupConv1d, LiftingConv1d, PerScale, ScaleBatchNorm
+from wavenets.nn import BatchNorm, GroupConv1d, LiftingConv1d, PerLevel
 
 WIDTH = 32
 SCALES, LENGTH = range(1, 13), 2**16  # a sound long enough for 12 scales
@@ -27,8 +27,8 @@ def network(num_scales: int, decimated: bool) -> nn.Module:
     grid = Grid(1, decimated=decimated)
     return nn.Sequential(
         LiftingConv1d(1, WIDTH, 79, num_scales, bias=False, grid=grid, max_pool=4),
-        ScaleBatchNorm(WIDTH),
-        PerScale(nn.ReLU()),
+        BatchNorm(WIDTH),
+        PerLevel(nn.ReLU()),
         GroupConv1d(WIDTH, WIDTH, 3, grid=grid),
     )
 

@@ -11,7 +11,7 @@ from escnn import nn as enn
 from torch import Tensor, nn
 
 from wavenets import Grid
-from wavenets.nn import GroupConv2d, LiftingConv2d, PerScale, RotationPool, ScaleMaxPool2d
+from wavenets.nn import GroupConv2d, LiftingConv2d, MaxPool2d, OrientationPool, PerLevel
 
 
 def steerable(stride: int) -> Callable[[Tensor], Tensor]:
@@ -34,10 +34,10 @@ def ours(stride: int) -> Callable[[Tensor], Tensor]:
     grid = Grid(2, rotations=4)
     net = nn.Sequential(
         LiftingConv2d(3, 8, 7, num_scales=1, stride=stride, grid=grid),
-        PerScale(nn.ReLU()),
-        ScaleMaxPool2d(2),
+        PerLevel(nn.ReLU()),
+        MaxPool2d(2),
         GroupConv2d(8, 8, 3, grid=grid),
-        RotationPool("max", grid),
+        OrientationPool("max", grid),
     )
     return lambda x: net(x)[0]
 

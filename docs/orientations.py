@@ -2,7 +2,7 @@
 
 An image is turned, and so are the maps that a network gives for it. The error is ‖Φ(turned x) - turned Φ(x)‖ relative
 to ‖Φ(turned x)‖, inside of a disk, on average over networks as they are initialised. All have three convolutions and as
-many parameters; ``RotationPool`` takes the mean over the orientations.
+many parameters; ``OrientationPool`` takes the mean over the orientations.
 
     python -m docs.orientations
 """
@@ -19,7 +19,7 @@ from torch import nn
 
 from wavenets import Grid
 from wavenets.kernels import BSpline, Kernel, Samples
-from wavenets.nn import GroupConv2d, LiftingConv2d, PerScale, RotationPool
+from wavenets.nn import GroupConv2d, LiftingConv2d, OrientationPool, PerLevel
 
 INTRO = """# Between quarter turns
 
@@ -64,11 +64,11 @@ def network(rotations: int, kernel: Kernel, seed: int) -> Network:
     width, grid = round(WIDTH / rotations**0.5), Grid(2, rotations=rotations)
     net = nn.Sequential(
         LiftingConv2d(1, width, 7, 1, grid=grid, kernel=kernel),
-        PerScale(nn.ReLU()),
+        PerLevel(nn.ReLU()),
         GroupConv2d(width, width, 5, grid=grid, kernel=kernel),
-        PerScale(nn.ReLU()),
+        PerLevel(nn.ReLU()),
         GroupConv2d(width, 8, 5, grid=grid, kernel=kernel),
-        RotationPool("mean", grid),
+        OrientationPool("mean", grid),
     )
 
     @torch.no_grad()

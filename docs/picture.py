@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from wavenets import Grid
 from wavenets.kernels import ZeroMean
-from wavenets.nn import GroupConv1d, LiftingConv1d, PerScale, ScaleMaxPool1d
+from wavenets.nn import GroupConv1d, LiftingConv1d, MaxPool1d, PerLevel
 
 RATE = 22050  # Hz
 LEVELS = 5
@@ -43,10 +43,10 @@ def main() -> None:
     soxr = torch.from_numpy(librosa.resample(call(), orig_sr=2, target_sr=1, res_type="soxr_hq"))[None, None]
     ours = nn.Sequential(
         LiftingConv1d(1, 16, 31, LEVELS + 2, kernel=ZeroMean()),
-        PerScale(nn.ReLU()),
-        ScaleMaxPool1d(4),
+        PerLevel(nn.ReLU()),
+        MaxPool1d(4),
         GroupConv1d(16, 12, 3, scale_extent=2),
-        PerScale(nn.ReLU()),
+        PerLevel(nn.ReLU()),
     ).eval()
     plain = nn.Sequential(
         nn.Conv1d(1, 16, 31, padding=15), nn.ReLU(), nn.MaxPool1d(4), nn.Conv1d(16, 12, 3, padding=1), nn.ReLU()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from wavenets import Grid
 from wavenets.models import ResNet
-from wavenets.nn import PerScale, ScaleReadout, Views
+from wavenets.nn import PerLevel, Readout, Views
 from wavenets.testing import equivariance_error
 
 SIZES, TURNS = (0.5, 0.71, 1.0, 1.41, 2.0), (1, 2, 3)
@@ -28,8 +28,8 @@ def on_all_views(network: nn.Module, grid: Grid, num_scales: int) -> nn.Sequenti
     """
     return nn.Sequential(
         Views(num_scales, grid),
-        PerScale(network),
-        ScaleReadout("mean", dropout=0.5, grid=grid),
+        PerLevel(network),
+        Readout("mean", dropout=0.5, grid=grid),
     )
 
 

@@ -1,8 +1,8 @@
 """Dense outputs that are exact: a U-Net over turns, and a feature pyramid over scales.
 
-The features of the U-Net stay on the group up to the end, where ``RotationPool`` turns
-them upright and takes the maximum over turns: the map turns with the image, to the last
-bit and at any size. The pyramid fuses each scale with the coarser ones.
+The features of the U-Net stay on the group up to the end, where ``OrientationPool``
+turns them upright and takes the maximum over turns: the map turns with the image, to the
+last bit and at any size. The pyramid fuses each scale with the coarser ones.
 
     python examples/dense.py
 """
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from wavenets import Grid, Levels
 from wavenets.nn import (
+    BatchNorm,
     GroupConv2d,
     LiftingConv2d,
-    PerScale,
-    RotationPool,
-    ScaleBatchNorm,
-    ScaleMaxPool2d,
+    MaxPool2d,
+    OrientationPool,
+    PerLevel,
 )
 from wavenets.testing import equivariance_error
 
@@ -40,16 +40,16 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(
             self.block(3 * width * 2**i, width * 2**i) for i in (1, 0)
         )
-        self.pool = ScaleMaxPool2d(2)
+        self.pool = MaxPool2d(2)
         self.map = nn.Sequential(
             GroupConv2d(width, out_channels, 1, grid=self.grid),
-            RotationPool("max", self.grid),
+            OrientationPool("max", self.grid),
         )
 
     def block(self, in_channels: int, out_channels: int) -> nn.Module:
         """A convolution over all turns, batch norm, ReLU."""
         conv = GroupConv2d(in_channels, out_channels, 3, bias=False, grid=self.grid)
-        return nn.Sequential(conv, ScaleBatchNorm(out_channels), PerScale(nn.ReLU()))
+        return nn.Sequential(conv, BatchNorm(out_channels), PerLevel(nn.ReLU()))
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.lift(x)
@@ -105,7 +105,7 @@ def detector(grid: Grid, num_scales: int = 5, depth: int = 2) -> nn.Sequential:
     """A trunk and a pyramid on it."""
     lift = LiftingConv2d(3, 8, 7, num_scales, stride=2, grid=grid)
     return nn.Sequential(
-        lift, ScaleBatchNorm(8), PerScale(nn.ReLU()), Pyramid(8, 16, depth, grid)
+        lift, BatchNorm(8), PerLevel(nn.ReLU()), Pyramid(8, 16, depth, grid)
     )
 
 

@@ -10,11 +10,11 @@ from torch import nn
 
 from wavenets import Grid
 from wavenets.nn import (
+    BatchNorm,
     GroupConv2d,
     LiftingConv2d,
-    PerScale,
-    ScaleBatchNorm,
-    ScaleReadout,
+    PerLevel,
+    Readout,
 )
 
 
@@ -23,11 +23,11 @@ def network(num_scales: int) -> nn.Sequential:
     grid = Grid(2, base=2**0.5)
     return nn.Sequential(
         LiftingConv2d(1, 16, 5, num_scales, stride=2, grid=grid),
-        *(ScaleBatchNorm(16), PerScale(nn.ReLU())),
+        *(BatchNorm(16), PerLevel(nn.ReLU())),
         GroupConv2d(16, 32, 3, stride=2, grid=grid),
-        *(ScaleBatchNorm(32), PerScale(nn.ReLU())),
+        *(BatchNorm(32), PerLevel(nn.ReLU())),
         GroupConv2d(32, 10, 3, grid=grid),
-        ScaleReadout("mean", positions="max"),
+        Readout("mean", positions="max"),
     )
 
 

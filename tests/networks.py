@@ -5,21 +5,21 @@ from torch import Tensor, nn
 
 from wavenets import Grid
 from wavenets.nn import (
+    AvgPool1d,
+    AvgPool2d,
+    BatchNorm,
     GroupConv1d,
     GroupConv2d,
     LiftingConv1d,
     LiftingConv2d,
-    PerScale,
-    ScaleAvgPool1d,
-    ScaleAvgPool2d,
-    ScaleBatchNorm,
-    ScaleMaxPool1d,
-    ScaleMaxPool2d,
+    MaxPool1d,
+    MaxPool2d,
+    PerLevel,
 )
 
 LAYERS = {
-    1: (LiftingConv1d, GroupConv1d, ScaleMaxPool1d, ScaleAvgPool1d),
-    2: (LiftingConv2d, GroupConv2d, ScaleMaxPool2d, ScaleAvgPool2d),
+    1: (LiftingConv1d, GroupConv1d, MaxPool1d, AvgPool1d),
+    2: (LiftingConv2d, GroupConv2d, MaxPool2d, AvgPool2d),
 }
 
 
@@ -29,10 +29,10 @@ def network(grid: Grid, num_scales: int = 8, channels: int = 2, extents: tuple[i
     net = nn.Sequential(
         lifting_conv(channels, 8, 7, num_scales, grid=grid),
         max_pool(2),
-        ScaleBatchNorm(8),
-        PerScale(nn.ReLU()),
+        BatchNorm(8),
+        PerLevel(nn.ReLU()),
         group_conv(8, 12, 3, scale_extent=extents[0], groups=2, grid=grid),
-        PerScale(nn.ReLU()),
+        PerLevel(nn.ReLU()),
         avg_pool(3, stride=1, padding=1),
         group_conv(12, 6, 5, scale_extent=extents[1], stride=2, grid=grid),
     )

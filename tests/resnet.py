@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from wavenets import Grid
-from wavenets.nn import GroupConv2d, LiftingConv2d, PerScale, ScaleBatchNorm, ScaleReadout
+from wavenets.nn import BatchNorm, GroupConv2d, LiftingConv2d, PerLevel, Readout
 
 
 class BasicBlock(nn.Module):
@@ -75,12 +75,12 @@ def swap_layers(net: nn.Module, grid: Grid, num_scales: int) -> None:
             if lifts or grid.rotations == 1:
                 new.load_state_dict(old.state_dict())
         elif isinstance(old, nn.BatchNorm2d):
-            new = ScaleBatchNorm(old.num_features)
+            new = BatchNorm(old.num_features)
             new.load_state_dict(old.state_dict())
         elif isinstance(old, nn.ReLU | nn.MaxPool2d):
-            new = PerScale(old)
+            new = PerLevel(old)
         elif isinstance(old, nn.AdaptiveAvgPool2d):
-            new = ScaleReadout("max", grid=grid)
+            new = Readout("max", grid=grid)
         else:
             swap_layers(old, grid, num_scales)
             continue

@@ -12,7 +12,7 @@ from torch.export import Dim
 from tests.networks import LAYERS, noise
 from wavenets import Grid
 from wavenets.models import WaveletDigitCNN, WaveletMNet
-from wavenets.nn import GroupConv1d, LiftingConv1d, PerScale, RotationPool, ScaleBatchNorm
+from wavenets.nn import BatchNorm, GroupConv1d, LiftingConv1d, OrientationPool, PerLevel
 
 SIZES = {1: [(333,), (300,), (512,), (767,)], 2: [(61, 47), (64, 64), (50, 97), (98, 48)]}
 GRIDS = [Grid(1), Grid(1, "5/4"), Grid(2), Grid(2, "3/2"), Grid(2, math.sqrt(2))]
@@ -26,8 +26,8 @@ def fresh_compiler() -> None:
 def network(grid: Grid) -> nn.Sequential:
     lifting_conv, group_conv, max_pool, _ = LAYERS[grid.ndim]
     lift = lifting_conv(2, 3, 5, 2, grid=grid, max_pool=3 if grid.ndim == 1 else 1)
-    layers = lift, max_pool(2), ScaleBatchNorm(3), PerScale(nn.ReLU()), group_conv(3, 2, 3, 2, stride=2, grid=grid)
-    return nn.Sequential(*layers, *([RotationPool("max", grid)] if grid.rotations > 1 else [])).eval()
+    layers = lift, max_pool(2), BatchNorm(3), PerLevel(nn.ReLU()), group_conv(3, 2, 3, 2, stride=2, grid=grid)
+    return nn.Sequential(*layers, *([OrientationPool("max", grid)] if grid.rotations > 1 else [])).eval()
 
 
 def assert_close(actual: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> None:
@@ -100,6 +100,6 @@ def test_whole_networks(net: nn.Module, sizes: list[tuple[int, ...]]) -> None:
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 def test_compiles_to_machine_code() -> None:
-    net = nn.Sequential(LiftingConv1d(1, 3, 5, 3), ScaleBatchNorm(3), GroupConv1d(3, 2, 3, scale_extent=2)).eval()
+    net = nn.Sequential(LiftingConv1d(1, 3, 5, 3), BatchNorm(3), GroupConv1d(3, 2, 3, scale_extent=2)).eval()
     x = noise(2, 1, 101)
     assert_close(torch.compile(net, fullgraph=True)(x), net(x))

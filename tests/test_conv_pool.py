@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.networks import LAYERS, noise
-from wavenets import Grid, _conv_pool
+from wavenets import Grid
+from wavenets._ops import conv_pool
 from wavenets.nn import LiftingConv1d
 from wavenets.testing import assert_equivariant
 
@@ -38,8 +39,8 @@ def test_values_and_gradients_are_torchs(
     ]
     padded = arguments if bias else [*arguments, None]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(_conv_pool.CHUNK, "cpu", chunk)
-        fast = _conv_pool.conv1d_max_pool(*padded, stride, max_pool)
+        patch.setitem(conv_pool.CHUNK, "cpu", chunk)
+        fast = conv_pool.conv1d_max_pool(*padded, stride, max_pool)
         expected = slow(*padded, stride, max_pool)
         torch.testing.assert_close(fast, expected, rtol=0, atol=1e-12)
         grad = torch.randn_like(expected)
@@ -53,7 +54,7 @@ def test_ties_give_their_gradient_to_the_first_as_torchs_do() -> None:
     """Digital silence: every output is the bias, and no gradient may count more than once."""
     x, weight = torch.zeros(1, 1, 96, dtype=torch.float64), noise(3, 1, 5, dtype=torch.float64)
     gradients = []
-    for conv in _conv_pool.conv1d_max_pool, slow:
+    for conv in conv_pool.conv1d_max_pool, slow:
         x_ = x.clone().requires_grad_()
         conv(x_, weight, None, 1, 4).sum().backward()
         gradients.append(x_.grad)
@@ -65,7 +66,7 @@ def test_second_derivatives(max_pool: int) -> None:
     x, weight = noise(1, 1, 20 * max_pool // 2, dtype=torch.float64), noise(2, 1, 3, dtype=torch.float64)
 
     def conv(weight: Tensor) -> Tensor:
-        return _conv_pool.conv1d_max_pool(x, weight, None, 1, max_pool)
+        return conv_pool.conv1d_max_pool(x, weight, None, 1, max_pool)
 
     assert torch.autograd.gradcheck(conv, weight.requires_grad_())
     assert torch.autograd.gradgradcheck(conv, weight)
@@ -75,8 +76,8 @@ def test_the_product_never_exists_as_a_whole(monkeypatch: pytest.MonkeyPatch) ->
     parts = []
     pool = F.max_pool2d
     monkeypatch.setattr(F, "max_pool2d", lambda x, *rest, **options: parts.append(x) or pool(x, *rest, **options))
-    _conv_pool.conv1d_max_pool(noise(2, 1, 50_000), noise(32, 1, 9), None, 1, 4)
-    assert max(part.numel() for part in parts) <= _conv_pool.CHUNK["cpu"]
+    conv_pool.conv1d_max_pool(noise(2, 1, 50_000), noise(32, 1, 9), None, 1, 4)
+    assert max(part.numel() for part in parts) <= conv_pool.CHUNK["cpu"]
     assert sum(part.numel() for part in parts) == 2 * 50_000 * 32
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tests.networks import network, noise
 from wavenets import Grid
 from wavenets.models import WaveletMNet, WaveletOneDCNN, WaveletSampleCNN
-from wavenets.nn import LiftingConv1d, PerScale, ScaleMaxPool1d
+from wavenets.nn import LiftingConv1d, MaxPool1d, PerLevel
 from wavenets.testing import assert_equivariant, equivariance_error
 
 BASES_1D = [2, "3/2", "5/4"]
@@ -82,5 +82,5 @@ def test_equivariance_survives_autocast() -> None:
 
 def test_pooling_with_other_statistics_than_torch_is_still_alike() -> None:
     """Any module that treats levels alike is equivariant: one that knows nothing of scales, too."""
-    net = nn.Sequential(LiftingConv1d(1, 4, 5, 5), PerScale(nn.InstanceNorm1d(4)), ScaleMaxPool1d(3, ceil_mode=True))
+    net = nn.Sequential(LiftingConv1d(1, 4, 5, 5), PerLevel(nn.InstanceNorm1d(4)), MaxPool1d(3, ceil_mode=True))
     assert_equivariant(net, noise(2, 1, 1009), steps=2)

@@ -10,16 +10,16 @@ from tests.networks import noise, pyramid
 from wavenets import Grid, functional
 from wavenets.kernels import BSpline
 from wavenets.nn import (
+    AvgPool1d,
     GatedReadout,
     GroupConv1d,
     GroupConv2d,
     LiftingConv,
     LiftingConv1d,
     LiftingConv2d,
-    RotationPool,
-    ScaleAvgPool1d,
-    ScaleMaxPool1d,
-    ScaleReadout,
+    MaxPool1d,
+    OrientationPool,
+    Readout,
     Views,
 )
 
@@ -35,12 +35,12 @@ from wavenets.nn import (
         (lambda: GroupConv1d(4, 6, 3, stride=0), "stride must be at least 1, got 0"),
         (lambda: LiftingConv1d(1, 2, 3, 3, grid=Grid(2)), r"ndim=1, got Grid\(ndim=2, base=2\)"),
         (lambda: LiftingConv1d(1, 2, 3, 3, max_pool=0), "max_pool must be at least 1, got 0"),
-        (lambda: ScaleReadout("sum"), "one of finest, max, mean, logsumexp, got 'sum'"),
-        (lambda: ScaleReadout("max", positions="min"), "positions must be mean or max, got 'min'"),
-        (lambda: ScaleReadout("max", dropout=1.0), "dropout must be from 0 to below 1, got 1.0"),
-        (lambda: ScaleReadout("finest", dropout=0.1), "none can be left out, got dropout=0.1"),
+        (lambda: Readout("sum"), "one of finest, max, mean, logsumexp, got 'sum'"),
+        (lambda: Readout("max", positions="min"), "positions must be mean or max, got 'min'"),
+        (lambda: Readout("max", dropout=1.0), "dropout must be from 0 to below 1, got 1.0"),
+        (lambda: Readout("finest", dropout=0.1), "none can be left out, got dropout=0.1"),
         (lambda: GatedReadout(2, 2, dropout=-0.1), "dropout must be from 0 to below 1, got -0.1"),
-        (lambda: RotationPool("sum", Grid(2, rotations=4)), "mode must be max or mean, got 'sum'"),
+        (lambda: OrientationPool("sum", Grid(2, rotations=4)), "mode must be max or mean, got 'sum'"),
         (lambda: Views(0, Grid(1)), "num_scales must be at least 1, got 0"),
         (lambda: Views(2, Grid(2, rotations=8)), "views at quarter turns only: use rotations=4 in place of 8"),
         (lambda: LiftingConv2d(1, 2, (3, 3, 3), 2), r"must be a number or 2 of them, got \(3, 3, 3\)"),
@@ -78,8 +78,8 @@ def test_arguments_out_of_range(make: Callable[[], nn.Module], message: str) -> 
         ),
         (GroupConv1d(4, 4, 3), pyramid(3, 2, 50), "4 input channels, got 3"),
         (GroupConv1d(4, 4, 3), pyramid(4, 2, 50, 50), r"shape \(B, C, L\), got \(2, 4, 50, 50\)"),
-        (ScaleMaxPool1d(5), pyramid(4, 5, 50), r"level 4 of size \(4,\) is smaller .* needs 5 samples"),
-        (ScaleAvgPool1d(9), pyramid(4, 4, 50), r"level 3 of size \(7,\) is smaller .* needs 9 samples"),
+        (MaxPool1d(5), pyramid(4, 5, 50), r"level 4 of size \(4,\) is smaller .* needs 5 samples"),
+        (AvgPool1d(9), pyramid(4, 4, 50), r"level 3 of size \(7,\) is smaller .* needs 9 samples"),
     ],
 )
 def test_inputs_that_do_not_fit(module: nn.Module, input: Tensor | list[Tensor], message: str) -> None:

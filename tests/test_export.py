@@ -27,7 +27,7 @@ from wavenets.models import (
     WaveletResNet,
     WaveletSampleCNN,
 )
-from wavenets.nn import LiftingConv2d, ScaleMaxPool1d, ScaleReadout, Views
+from wavenets.nn import LiftingConv2d, MaxPool1d, Readout, Views
 
 SHARED = {"form": "shared", "num_scales": 2}
 # An export takes seconds to minutes: what is quick to export is exported always, all else by `pytest -m slow`.
@@ -95,9 +95,9 @@ def test_onnx_of_every_network(name: str, tmp_path: Path) -> None:
     exports(SLOW[name](), "onnx", tmp_path / "net.onnx")
 
 
-@pytest.mark.parametrize("pool", [ScaleMaxPool1d(3, ceil_mode=True), ScaleMaxPool1d(3)], ids=str)
+@pytest.mark.parametrize("pool", [MaxPool1d(3, ceil_mode=True), MaxPool1d(3)], ids=str)
 def test_onnx_of_poolings_that_round_up(pool: nn.Module, tmp_path: Path) -> None:
-    net = nn.Sequential(Views(3, Grid(1)), pool, ScaleReadout("mean"))
+    net = nn.Sequential(Views(3, Grid(1)), pool, Readout("mean"))
     exported = to_onnx(net, *example(net, (2, 80)), {}, tmp_path / "net.onnx")
     for size in 40, 41, 42, 100:
         x = torch.randn(3, 2, size)
@@ -107,7 +107,7 @@ def test_onnx_of_poolings_that_round_up(pool: nn.Module, tmp_path: Path) -> None
 @pytest.mark.parametrize("rotations", [2, 8])
 def test_onnx_of_kernels_at_angles(rotations: int, tmp_path: Path) -> None:
     grid = Grid(2, rotations=rotations)
-    net = nn.Sequential(LiftingConv2d(1, 2, 3, 1, grid=grid), ScaleReadout("max", grid=grid)).requires_grad_(False)
+    net = nn.Sequential(LiftingConv2d(1, 2, 3, 1, grid=grid), Readout("max", grid=grid)).requires_grad_(False)
     exported = to_onnx(net, *example(net, (1, 20, 23)), {}, tmp_path / "net.onnx")
     for size in (9, 14), (20, 20):
         x = torch.randn(3, 1, *size)
@@ -124,7 +124,7 @@ def test_archives_are_for_all_batches_and_sizes(name: str, tmp_path: Path) -> No
 
 def test_archives_of_turns_take_levels_of_one_pixel() -> None:
     grid = Grid(2, rotations=4)
-    net = nn.Sequential(LiftingConv2d(3, 2, 3, 2, grid=grid), ScaleReadout("mean", grid=grid)).requires_grad_(False)
+    net = nn.Sequential(LiftingConv2d(3, 2, 3, 2, grid=grid), Readout("mean", grid=grid)).requires_grad_(False)
     free = {0: Dim("batch", min=1), 2: Dim("height", min=2), 3: Dim("width", min=2)}
     archived = program(net, torch.randn(2, 3, 9, 11), free).module()
     for size in (2, 2), (3, 2), (9, 4):

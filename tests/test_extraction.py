@@ -11,7 +11,7 @@ from tests.networks import noise, parameters
 from wavenets import Grid, Levels
 from wavenets.functional import to_tensor
 from wavenets.models import MNet, ResNet, WaveletMNet, WaveletResNet
-from wavenets.nn import RotationPool
+from wavenets.nn import OrientationPool
 
 
 def test_a_scalogram_has_a_row_for_each_level() -> None:
@@ -34,7 +34,7 @@ def test_turned_levels_are_upright(rotations: int) -> None:
     levels = [view for view in grid.views(noise(1, 2, 20, 31), 3) for _ in range(rotations // grid.turns)]
     tensor = to_tensor(levels, grid)
     assert tensor.shape == (1, 2, 3 * rotations, 20, 31)
-    pooled = RotationPool("max", grid)(levels)
+    pooled = OrientationPool("max", grid)(levels)
     for scale in range(3):
         turns = tensor[:, :, scale * rotations : (scale + 1) * rotations]
         assert (turns == turns[:, :, :1]).all()
@@ -83,4 +83,4 @@ def test_torchinfo_counts_parameters() -> None:
     net = WaveletMNet(3, form="shared", num_scales=2)
     table = torchinfo.summary(net, (1, 1, 8000), verbose=0)
     assert table.total_params == parameters(net)
-    assert "ScaleBatchNorm" in str(table)
+    assert "BatchNorm" in str(table)

@@ -10,7 +10,7 @@ from tests.networks import LAYERS, noise
 from wavenets import Grid
 from wavenets.kernels import BSpline, Kernel, Samples, ZeroMean
 from wavenets.losses import admissibility
-from wavenets.nn import GroupConv1d, LiftingConv1d, LiftingConv2d, PerScale, ScaleReadout
+from wavenets.nn import GroupConv1d, LiftingConv1d, LiftingConv2d, PerLevel, Readout
 from wavenets.testing import assert_equivariant
 
 KERNELS = [Samples(), ZeroMean(), BSpline(1), BSpline(2), BSpline(3, 1.5)]
@@ -47,7 +47,7 @@ def test_zero_mean_kernels_are_wavelets_also_after_training(layer: type[LiftingC
 
 
 def test_admissibility_is_the_squared_mean_of_the_kernels() -> None:
-    net = nn.Sequential(LiftingConv1d(2, 3, 5, 2), PerScale(nn.ReLU()), GroupConv1d(3, 4, 3))
+    net = nn.Sequential(LiftingConv1d(2, 3, 5, 2), PerLevel(nn.ReLU()), GroupConv1d(3, 4, 3))
     expected = sum(net[0].weight[o, c].mean() ** 2 for o in range(3) for c in range(2))
     torch.testing.assert_close(admissibility(net), expected)
     optimizer = torch.optim.SGD(net.parameters(), lr=2.0)
@@ -101,7 +101,7 @@ def test_networks_of_any_kernel_are_exact(kernel: Kernel, rotations: int) -> Non
     lifting_conv, group_conv, *_ = LAYERS[2]
     net = nn.Sequential(
         lifting_conv(1, 4, 7, 3, grid=grid, kernel=kernel),
-        PerScale(nn.ReLU()),
+        PerLevel(nn.ReLU()),
         group_conv(4, 4, 5, 2, stride=2, grid=grid, kernel=kernel),
     )
     assert_equivariant(net, noise(1, 1, 45, 38), grid, steps=1, turns=3)
@@ -158,7 +158,7 @@ def test_readout_of_turned_kernels_hears_a_turned_image() -> None:
     def error(rotations: int) -> float:
         torch.manual_seed(1)
         lift = LiftingConv2d(1, 64, 11, 1, bias=False, kernel=BSpline(2, 2.5), grid=Grid(2, rotations=rotations))
-        net = nn.Sequential(lift, PerScale(nn.ReLU()), ScaleReadout("max", grid=lift.grid))
+        net = nn.Sequential(lift, PerLevel(nn.ReLU()), Readout("max", grid=lift.grid))
         with torch.no_grad():
             upright, turned = net(image(0)), net(image(45))
         return ((turned - upright).norm() / upright.norm()).item()

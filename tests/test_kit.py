@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from tests.networks import LAYERS, network, noise
 from wavenets import Grid
-from wavenets.nn import GroupConv1d, LiftingConv1d, LiftingConv2d, ScaleReadout
+from wavenets.nn import GroupConv1d, LiftingConv1d, LiftingConv2d, Readout
 from wavenets.testing import assert_equivariant, equivariance_error
 
 
@@ -88,7 +88,7 @@ def test_the_kit_leaves_the_module_as_it_was() -> None:
     "module, options, message",
     [
         (nn.Sequential(LiftingConv1d(1, 2, 3, 3), GroupConv1d(2, 2, 3, 3)), {}, "returns 1 levels: none is left"),
-        (nn.Sequential(LiftingConv1d(1, 2, 3, 3), ScaleReadout("max")), {}, "returns one tensor"),
+        (nn.Sequential(LiftingConv1d(1, 2, 3, 3), Readout("max")), {}, "returns one tensor"),
         (LiftingConv1d(1, 2, 3, 3), {"steps": 4}, "returns 3 levels: none is left to compare after 4 steps"),
         (LiftingConv1d(1, 2, 3, 3), {"turns": 1}, "does not turn by 1 quarters: give the grid of the module"),
         (LiftingConv1d(1, 2, 3, 3), {"grid": Grid(2, rotations=4), "turns": 1}, r"shape \(B, C, H, W\)"),

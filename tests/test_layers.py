@@ -13,13 +13,13 @@ from tests.networks import LAYERS, network, noise, pyramid
 from wavenets import Grid
 from wavenets.kernels import BSpline, ZeroMean
 from wavenets.nn import (
+    BatchNorm,
     GatedReadout,
     GroupConv2d,
     LiftingConv1d,
     LiftingConv2d,
-    RotationPool,
-    ScaleBatchNorm,
-    ScaleReadout,
+    OrientationPool,
+    Readout,
 )
 
 CONV = {1: F.conv1d, 2: F.conv2d}
@@ -77,7 +77,7 @@ def test_group_convolution_is_the_sum_over_scales(
 @pytest.mark.parametrize("size", [(101,), (31, 17)])
 def test_batch_norm_shares_statistics_over_levels(size: tuple[int, ...], dtype: torch.dtype, tolerance: float) -> None:
     levels = [3 * level + 2 for level in pyramid(4, 3, *size, dtype=dtype)]
-    norm = ScaleBatchNorm(4).to(dtype)
+    norm = BatchNorm(4).to(dtype)
     nn.init.normal_(norm.norm.weight)
     output = norm(levels)
     flat = torch.cat([level.transpose(0, 1).flatten(1) for level in levels], 1)  # (C, all positions)
@@ -161,9 +161,9 @@ def test_a_batch_of_nothing(grid: Grid) -> None:
     empty, one = net(noise(0, 2, *size)), net(noise(1, 2, *size))
     assert [level.shape[1:] for level in empty] == [level.shape[1:] for level in one]
     assert all(len(level) == 0 for level in empty)
-    assert ScaleReadout("max", grid=grid)(empty).shape == (0, 6) == GatedReadout(6, 6, grid=grid)(empty).shape
+    assert Readout("max", grid=grid)(empty).shape == (0, 6) == GatedReadout(6, 6, grid=grid)(empty).shape
     if grid.rotations > 1:
-        assert RotationPool("mean", grid)(empty)[0].shape == (0, 6, *one[0].shape[2:])
+        assert OrientationPool("mean", grid)(empty)[0].shape == (0, 6, *one[0].shape[2:])
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -202,7 +202,7 @@ def test_repr_is_like_torchs() -> None:
     assert repr(GroupConv2d(8, 16, 3, 2, groups=4)) == (
         "GroupConv2d(8, 16, kernel_size=3, scale_extent=2, stride=1, groups=4, grid=Grid(ndim=2, base=2))"
     )
-    assert repr(ScaleReadout("max")) == "ScaleReadout('max')"
+    assert repr(Readout("max")) == "Readout('max')"
     assert repr(LiftingConv2d(1, 4, (3, 5), 2, padding_mode="reflect", kernel=BSpline(2, 1.5))) == (
         "LiftingConv2d(1, 4, kernel_size=(3, 5), num_scales=2, stride=1, padding_mode='reflect', "
         "kernel=BSpline(degree=2, spacing=1.5), grid=Grid(ndim=2, base=2))"

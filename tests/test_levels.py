@@ -17,17 +17,17 @@ from tests.networks import noise
 from tests.resnet import resnet18, swap_layers
 from wavenets import Grid, Levels
 from wavenets.nn import (
+    AvgPool1d,
+    BatchNorm,
     GatedReadout,
     GroupConv1d,
     GroupConv2d,
     LiftingConv1d,
-    PerScale,
-    RotationPool,
-    ScaleAvgPool1d,
-    ScaleBatchNorm,
-    ScaleMaxPool1d,
-    ScaleMaxPool2d,
-    ScaleReadout,
+    MaxPool1d,
+    MaxPool2d,
+    OrientationPool,
+    PerLevel,
+    Readout,
 )
 from wavenets.testing import assert_equivariant
 
@@ -182,11 +182,11 @@ def test_vmap_gives_levels() -> None:
 
 LAYERS_ON_LEVELS = [
     GroupConv1d(3, 3, 3),
-    PerScale(nn.ReLU()),
-    ScaleBatchNorm(3),
-    ScaleMaxPool1d(2),
-    ScaleAvgPool1d(2),
-    ScaleReadout("mean"),
+    PerLevel(nn.ReLU()),
+    BatchNorm(3),
+    MaxPool1d(2),
+    AvgPool1d(2),
+    Readout("mean"),
     GatedReadout(3, 2),
 ]
 
@@ -220,8 +220,8 @@ class TestEveryLayer:
     "layer",
     [
         GroupConv2d(3, 3, 3, grid=Grid(2, rotations=4)),
-        RotationPool("max", Grid(2, rotations=4)),
-        ScaleReadout("finest", grid=Grid(2, rotations=4)),
+        OrientationPool("max", Grid(2, rotations=4)),
+        Readout("finest", grid=Grid(2, rotations=4)),
         GatedReadout(3, 2, grid=Grid(2, rotations=4)),
     ],
     ids=lambda layer: type(layer).__name__,
@@ -236,4 +236,4 @@ def test_layers_of_rotations_refuse_incomplete_turns(layer: nn.Module) -> None:
 def test_turned_levels_are_in_order() -> None:
     """Oblong views are as large as upright ones."""
     sizes = (9, 4), (4, 9), (9, 4), (4, 9)
-    assert len(ScaleMaxPool2d(2)([noise(1, 3, *size) for size in sizes])) == 4
+    assert len(MaxPool2d(2)([noise(1, 3, *size) for size in sizes])) == 4

@@ -17,7 +17,7 @@ from tests.networks import network, noise
 from wavenets import Grid, functional
 from wavenets.kernels import BSpline, Kernel, Samples, ZeroMean
 from wavenets.models import WaveletDigitCNN, WaveletResNet
-from wavenets.nn import GroupConv2d, LiftingConv2d, PerScale, RotationPool, ScaleBatchNorm, ScaleMaxPool2d
+from wavenets.nn import BatchNorm, GroupConv2d, LiftingConv2d, MaxPool2d, OrientationPool, PerLevel
 from wavenets.testing import assert_equivariant, equivariance_error
 
 SIZES = [(27, 27), (33, 40), (37, 52), (64, 64), (28, 28)]
@@ -122,8 +122,8 @@ def test_kernels_of_one_tap_are_exact(size: tuple[int, int], channels: int, rota
     lift = LiftingConv2d(channels, channels, 1, 1, grid=grid)
     nets = [
         nn.Sequential(lift, GroupConv2d(channels, 8, 1, grid=grid)),
-        nn.Sequential(LiftingConv2d(channels, channels, 3, 1, grid=grid), PerScale(nn.Conv2d(channels, 5, 1))),
-        nn.Sequential(lift, GroupConv2d(channels, channels, 3, grid=grid), PerScale(nn.GroupNorm(1, channels))),
+        nn.Sequential(LiftingConv2d(channels, channels, 3, 1, grid=grid), PerLevel(nn.Conv2d(channels, 5, 1))),
+        nn.Sequential(lift, GroupConv2d(channels, channels, 3, grid=grid), PerLevel(nn.GroupNorm(1, channels))),
     ]
     for net in nets:
         assert_equivariant(net, noise(1, channels, *size), grid, steps=0, turns=2)
@@ -244,7 +244,7 @@ def test_orientations_between_quarter_turns_are_in_order(rotations: int) -> None
     image *= np.exp(-(x**2 + y**2) / 300)
     grid, kernel = Grid(2, rotations=rotations), BSpline(2, 3.0)
     lift = LiftingConv2d(1, 2, 13, 1, grid=grid, kernel=kernel, bias=False)
-    net = nn.Sequential(lift, PerScale(nn.ReLU()), GroupConv2d(2, 1, 13, grid=grid, kernel=kernel, bias=False))
+    net = nn.Sequential(lift, PerLevel(nn.ReLU()), GroupConv2d(2, 1, 13, grid=grid, kernel=kernel, bias=False))
 
     def turned(signal: np.ndarray) -> np.ndarray:
         return ndimage.rotate(signal, 360 / rotations, axes=(-2, -1), reshape=False)
@@ -274,8 +274,8 @@ def test_parts_of_a_batch_of_frames_may_be_modified_in_place() -> None:
     layers = LiftingConv2d(1, 4, 3, 1, grid=grid), GroupConv2d(4, 4, 3, grid=grid)
     gradients = []
     for inplace in (True, False):
-        relu = PerScale(nn.ReLU(inplace=inplace))
-        net = nn.Sequential(layers[0], relu, ScaleMaxPool2d(2), ScaleBatchNorm(4), layers[1], relu)
+        relu = PerLevel(nn.ReLU(inplace=inplace))
+        net = nn.Sequential(layers[0], relu, MaxPool2d(2), BatchNorm(4), layers[1], relu)
         net.zero_grad()
         torch.manual_seed(0)
         sum(level.square().sum() for level in net(torch.randn(2, 1, 16, 16))).backward()
@@ -296,7 +296,7 @@ def test_parts_of_a_batch_of_frames_may_be_modified_in_place() -> None:
             lambda: GroupConv2d(2, 2, 3, grid=Grid(2, rotations=4))([noise(1, 2, 5, 7)] * 4),
             r"sizes of a turned image, \(5, 7\), \(7, 5\), \(5, 7\), \(7, 5\), got \(5, 7\), \(5, 7\)",
         ),
-        (lambda: RotationPool("max", Grid(2, rotations=8))([noise(1, 2, 5, 7)] * 8), "sizes of a turned image"),
+        (lambda: OrientationPool("max", Grid(2, rotations=8))([noise(1, 2, 5, 7)] * 8), "sizes of a turned image"),
         (
             lambda: functional.group_conv([noise(1, 3, 8, 8)] * 4, noise(4, 3, 1, 2, 3, 3), grid=Grid(2, rotations=4)),
             r"needs a weight \(…, 4, k, k\) over its rotations, got \(4, 3, 1, 2, 3, 3\)",

@@ -14,7 +14,7 @@ from tests.networks import LAYERS, network, noise
 from wavenets import Grid, Levels
 from wavenets.kernels import BSpline, Kernel, ZeroMean
 from wavenets.models import DigitCNN, WaveletDigitCNN, WaveletMNet, WaveletOneDCNN, WaveletResNet, WaveletSampleCNN
-from wavenets.nn import GroupConv1d, GroupConv2d, LiftingConv1d, LiftingConv2d, PerScale, ScaleBatchNorm
+from wavenets.nn import BatchNorm, GroupConv1d, GroupConv2d, LiftingConv1d, LiftingConv2d, PerLevel
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ class TestAsACitizenOfTorch:
         gradients = []
         for inplace in (True, False):
             twin = copy.deepcopy(net).double().train()
-            layers = (layer for layer in twin if not isinstance(layer, PerScale))
-            layers = (each for layer in layers for each in (layer, PerScale(activation(inplace=inplace))))
+            layers = (layer for layer in twin if not isinstance(layer, PerLevel))
+            layers = (each for layer in layers for each in (layer, PerLevel(activation(inplace=inplace))))
             sum(level.square().sum() for level in nn.Sequential(*layers)(x.double())).backward()
             gradients.append([parameter.grad for parameter in twin.parameters()])
         for actual, expected in zip(*gradients, strict=True):
@@ -85,7 +85,7 @@ class TestAsACitizenOfTorch:
 
 
 def test_synchronised_batch_norm_finds_the_shared_one() -> None:
-    net = nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(ScaleBatchNorm(3)))
+    net = nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(BatchNorm(3)))
     assert isinstance(net[0].norm, nn.SyncBatchNorm)
 
 
@@ -96,7 +96,7 @@ def test_weights_of_torch_load(ndim: int) -> None:
     nn.init.normal_(plain[1].weight)
     nn.init.uniform_(plain[1].running_var)
     lifting_conv, group_conv, *_ = LAYERS[ndim]
-    net = nn.Sequential(lifting_conv(2, 4, 5, 3), ScaleBatchNorm(4), group_conv(4, 6, 3, stride=2, groups=2))
+    net = nn.Sequential(lifting_conv(2, 4, 5, 3), BatchNorm(4), group_conv(4, 6, 3, stride=2, groups=2))
     state = plain.state_dict()
     before = set(state)
     assert str(net.load_state_dict(state)) == "<All keys matched successfully>" and set(state) == before

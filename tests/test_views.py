@@ -19,7 +19,7 @@ from wavenets.models import (
     WaveletResNet,
     WaveletSampleCNN,
 )
-from wavenets.nn import PerScale, ScaleReadout, Views
+from wavenets.nn import PerLevel, Readout, Views
 from wavenets.testing import assert_equivariant, equivariance_error
 
 TWINS = {
@@ -52,7 +52,7 @@ def with_statistics(net: nn.Module) -> nn.Module:
 @pytest.mark.parametrize("steps, turns", [(1, 0), (0, 1), (1, 3), (2, 2)])
 def test_a_network_that_knows_of_no_group_is_exact_on_views(size: tuple[int, int], steps: int, turns: int) -> None:
     grid = Grid(2, base="3/2", rotations=4)
-    net = nn.Sequential(Views(4, grid), PerScale(with_statistics(ResNet(num_classes=5, in_channels=2, width=8))))
+    net = nn.Sequential(Views(4, grid), PerLevel(with_statistics(ResNet(num_classes=5, in_channels=2, width=8))))
     assert_equivariant(net, noise(2, 2, *size), grid, steps, turns)
 
 
@@ -60,16 +60,16 @@ def test_a_network_that_knows_of_no_group_is_exact_on_views(size: tuple[int, int
 def test_torchvisions_resnet_is_exact_on_views(steps: int, turns: int) -> None:
     """With ReLUs in place and a forward of its own."""
     grid = Grid(2, rotations=4)
-    views = nn.Sequential(Views(3, grid), PerScale(resnet18(5, width=16)))
+    views = nn.Sequential(Views(3, grid), PerLevel(resnet18(5, width=16)))
     assert equivariance_error(views, noise(2, 3, 97, 130), grid, steps, turns) == [0.0] * 4 * (3 - steps)
-    assert nn.Sequential(views, ScaleReadout("mean", grid=grid))(noise(2, 3, 65, 40)).shape == (2, 5)
+    assert nn.Sequential(views, Readout("mean", grid=grid))(noise(2, 3, 65, 40)).shape == (2, 5)
 
 
 def test_views_of_a_waveform_are_its_scale_space() -> None:
     x = noise(2, 1, 301)
     views = Views(3, Grid(1))(x)
     assert torch.equal(views[0], x) and torch.equal(views[2], Grid(1).downscale(views[1]))
-    assert equivariance_error(nn.Sequential(Views(3, Grid(1)), PerScale(nn.Conv1d(1, 4, 9, stride=2))), x) == [0.0, 0.0]
+    assert equivariance_error(nn.Sequential(Views(3, Grid(1)), PerLevel(nn.Conv1d(1, 4, 9, stride=2))), x) == [0.0, 0.0]
 
 
 def test_there_are_views_at_quarter_turns_only() -> None:
@@ -169,6 +169,6 @@ def test_an_unknown_option_is_named() -> None:
 
 def test_readout_over_views_hears_every_scale() -> None:
     x = noise(3, 1, 400)
-    net = nn.Sequential(Views(3, Grid(1)), PerScale(nn.Conv1d(1, 4, 9)), ScaleReadout("mean"))
+    net = nn.Sequential(Views(3, Grid(1)), PerLevel(nn.Conv1d(1, 4, 9)), Readout("mean"))
     expected = torch.stack([net[1].module(view).mean(2) for view in Grid(1).views(x, 3)]).mean(0)
     torch.testing.assert_close(net(x), expected, rtol=0, atol=1e-6)

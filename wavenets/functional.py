@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wavenets._conv import apart, conv_frames
-from wavenets._conv_pool import conv1d_max_pool
-from wavenets._export import exporting
-from wavenets._frames import neighbours, together
+from wavenets._ops.conv import apart, conv_frames
+from wavenets._ops.conv_pool import conv1d_max_pool
+from wavenets._ops.export import exporting
+from wavenets._ops.frames import neighbours, together
 from wavenets.grid import Grid
 from wavenets.levels import Levels, check_levels
 

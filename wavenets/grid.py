@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wavenets import rescale
+from wavenets import resample
 from wavenets.levels import Levels, check_floating
 
 ROTATIONS = 1, 2, 4, 8, 12, 16
@@ -111,7 +111,7 @@ class Grid:
             scales.append(self.downscale(scales[-1]) if self.decimated else self._smooth(scales[-1], i))
         if self.rotations == 1:
             return Levels(*scales)
-        return Levels(*(rescale.row_by_row(self.turned(level, r)) for level in scales for r in range(self.turns)))
+        return Levels(*(resample.row_by_row(self.turned(level, r)) for level in scales for r in range(self.turns)))
 
     def downscale(self, x: Tensor) -> Tensor:
         """Rescales a signal by 1/base with anti-aliasing: the operator T.
@@ -132,8 +132,8 @@ class Grid:
         """
         self.check(x)
         if self.ndim == 1:
-            return rescale.downscale1d(x, self.ratio)
-        down = rescale.downscale2d if self.rotations == 1 else rescale.downscale2d_all_turns
+            return resample.downscale1d(x, self.ratio)
+        down = resample.downscale2d if self.rotations == 1 else resample.downscale2d_all_turns
         return down(x, self.ratio)
 
     def upscale(self, y: Tensor, size: int | Sequence[int]) -> Tensor:
@@ -146,7 +146,7 @@ class Grid:
         Returns:
             Tensor of shape (B, C, *size).
         """
-        return rescale.upscale(y, [size] * self.ndim if isinstance(size, int) else size)
+        return resample.upscale(y, [size] * self.ndim if isinstance(size, int) else size)
 
     def act(self, x: Tensor, steps: int = 0, turns: int = 0) -> Tensor:
         """Transforms a signal by an element of the group: T^steps, then quarter turns.
@@ -171,11 +171,11 @@ class Grid:
         if steps < 0:
             raise ValueError(f"steps must be at least 0, got {steps}")
         decimated = Grid(self.ndim, self.base, rotations=self.rotations)  # views of the other kind are not rescaled
-        return rescale.turn(decimated.views(x, steps + 1)[self.turns * steps], turns).contiguous()
+        return resample.turn(decimated.views(x, steps + 1)[self.turns * steps], turns).contiguous()
 
     def turned(self, x: Tensor, view: int) -> Tensor:
         """Turns (B, C, H, W) as view number ``view`` sees it; ``-view`` turns it back."""
-        return rescale.turn(x, view * (4 // self.turns))
+        return resample.turn(x, view * (4 // self.turns))
 
     def upright(self, levels: Sequence[Tensor]) -> list[Tensor]:
         """Turns levels, R for each scale, back into the signal's frame; without rotations they stay as they are."""
@@ -224,13 +224,13 @@ class Grid:
     def _spans(self, size: int, num_scales: int) -> bool:
         """Whether T can shorten a dimension num_scales - 1 times."""
         for _ in range(num_scales - 1):
-            size, before = rescale.downscaled_size(size, self.ratio, self.ndim), size
+            size, before = resample.downscaled_size(size, self.ratio, self.ndim), size
             if not 0 < size < before:
                 return False
         return True
 
     def _smooth(self, x: Tensor, level: int) -> Tensor:
-        return rescale.smooth1d(x, self.ratio, level) if self.ndim == 1 else rescale.smooth2d(x, level)
+        return resample.smooth1d(x, self.ratio, level) if self.ndim == 1 else resample.smooth2d(x, level)
 
 
 def _parse_base(base: Fraction | float | str, rational: bool) -> Fraction | float:

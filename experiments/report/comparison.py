@@ -20,7 +20,7 @@ from experiments.training.task import Task
 from wavenets import Grid, models
 from wavenets.models import Network
 from wavenets.models.network import normalized, reshaped, weights_of
-from wavenets.nn import RotationPool
+from wavenets.nn import OrientationPool
 
 NEAR = 0.03  # of a step: a factor as near as this to one of the grid is meant to be that one
 
@@ -218,7 +218,7 @@ class Pair:
         """A tensor for each scale, in the signal's own frame."""
         if isinstance(features, Tensor):
             return [features]
-        return list(RotationPool("max", self.grid)(features)) if self.grid.rotations > 1 else list(features)
+        return list(OrientationPool("max", self.grid)(features)) if self.grid.rotations > 1 else list(features)
 
 
 def grid_of(network: nn.Module) -> Grid | None:

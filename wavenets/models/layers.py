@@ -9,24 +9,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavenets._export import exporting
+from wavenets._ops.conv_pool import MaxPoolTensor1d
+from wavenets._ops.export import exporting
 from wavenets.grid import Grid
 from wavenets.kernels import BSpline
 from wavenets.levels import Levels
 from wavenets.nn import (
+    BatchNorm,
     GatedReadout,
     GroupConv1d,
     GroupConv2d,
     LiftingConv1d,
     LiftingConv2d,
-    PerScale,
-    ScaleBatchNorm,
-    ScaleMaxPool1d,
-    ScaleMaxPool2d,
-    ScaleReadout,
+    MaxPool1d,
+    MaxPool2d,
+    PerLevel,
+    Readout,
     Views,
 )
-from wavenets.nn.levels import MaxPool1d
 from wavenets.nn.readout import Positions
 
 Form = Literal["published", "shared"]
@@ -46,10 +46,10 @@ class Options(TypedDict, total=False):
         out_scales: number of scales that are left at the readout. Give one of them; a net has its own default.
         scale_extent: Neighbouring scales that the spanning convolutions see, one number for all or one for each; by
             default the form's. "shared" with 2 in some of them is the middle way between the forms.
-        readout: "finest", "mean", "max", "logsumexp" (``ScaleReadout``) or "gated" (``GatedReadout``); by default "max"
+        readout: "finest", "mean", "max", "logsumexp" (``Readout``) or "gated" (``GatedReadout``); by default "max"
             in the published form and "mean" in the shared one.
         positions: "mean" or "max" over the positions of each level.
-        dropout: Scale dropout, see ``ScaleReadout``.
+        dropout: Scale dropout, see ``Readout``.
         spline_spacing: Distance in taps of the quadratic B-splines that kernels are made of
             (``wavenets.kernels.BSpline``), which turn with less error between quarter turns; by default the numbers
             learned are the samples.
@@ -119,7 +119,7 @@ def plain_layers(ndim: int, published: Published) -> Layers:
         return nn.Sequential(layer, pool(max_pool)) if max_pool > 1 else layer
 
     norm = (nn.BatchNorm1d, nn.BatchNorm2d)[ndim - 1]
-    pool = (MaxPool1d, nn.MaxPool2d)[ndim - 1]
+    pool = (MaxPoolTensor1d, nn.MaxPool2d)[ndim - 1]
 
     def finish(classifier: nn.Module, channels: int, num_classes: int) -> tuple[nn.Module, nn.Module]:
         return classifier, Average()
@@ -149,13 +149,13 @@ def wavelet_layers(ndim: int, published: Published, **options: Any) -> Layers:
 
     def lift(i: int, o: int, kernel_size: int, stride: int = 1, max_pool: int = 1, bias: bool = False) -> nn.Module:
         if kernel_size % 2 == 0:  # only in the shared form, which keeps the plain net's kernels as they are
-            return nn.Sequential(Views(num_scales, grid), PerScale(plain_conv(ndim, i, o, kernel_size, stride, bias)))
+            return nn.Sequential(Views(num_scales, grid), PerLevel(plain_conv(ndim, i, o, kernel_size, stride, bias)))
         make = (LiftingConv1d, LiftingConv2d)[ndim - 1]
         return make(i, o, kernel_size, num_scales, stride, bias, grid, max_pool, kernel)
 
     def conv(i: int, o: int, kernel_size: int, scale_extent: int = 1, stride: int = 1, bias: bool = False) -> nn.Module:
         if kernel_size % 2 == 0 and shared and scale_extent == 1:
-            return PerScale(plain_conv(ndim, i, o, kernel_size, stride, bias))
+            return PerLevel(plain_conv(ndim, i, o, kernel_size, stride, bias))
         # Where a published kernel is even, the wavelet form has the odd one below.
         size = kernel_size - 1 + kernel_size % 2
         make = (GroupConv1d, GroupConv2d)[ndim - 1]
@@ -164,10 +164,10 @@ def wavelet_layers(ndim: int, published: Published, **options: Any) -> Layers:
     def finish(classifier: nn.Module, channels: int, num_classes: int) -> tuple[nn.Module, nn.Module]:
         if readout == "gated":
             return nn.Identity(), GatedReadout(channels, num_classes, **leave)
-        return classifier, ScaleReadout(readout, **leave)
+        return classifier, Readout(readout, **leave)
 
-    pool = (ScaleMaxPool1d, ScaleMaxPool2d)[ndim - 1]
-    return Layers(lift, conv, ScaleBatchNorm, pool, PerScale, finish, extents, classifier_extent, shared)
+    pool = (MaxPool1d, MaxPool2d)[ndim - 1]
+    return Layers(lift, conv, BatchNorm, pool, PerLevel, finish, extents, classifier_extent, shared)
 
 
 def plain_conv(ndim: int, i: int, o: int, kernel_size: int, stride: int, bias: bool) -> nn.Module:

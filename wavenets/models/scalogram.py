@@ -40,8 +40,8 @@ class ScalogramNet(Network):
             to cover that.
         out_scales: Number of scales that are left at the readout, in place of ``num_scales``.
         span: Octaves that the wavelets of a scale cover to begin with; None is one step of the grid.
-        readout: "finest", "mean", "max", "logsumexp" (``ScaleReadout``) or "gated" (``GatedReadout``).
-        dropout: Scale dropout, see ``ScaleReadout``. Each scale learns to tell classes apart, so that those that are
+        readout: "finest", "mean", "max", "logsumexp" (``Readout``) or "gated" (``GatedReadout``).
+        dropout: Scale dropout, see ``Readout``. Each scale learns to tell classes apart, so that those that are
             left do so when a signal is played so slowly that the finest are silent.
         channel_dropout: Probability with which features behind the convolutions are dropped, channel by channel.
 

@@ -8,18 +8,15 @@ from wavenets.nn.conv import (
     LiftingConv1d,
     LiftingConv2d,
 )
-from wavenets.nn.levels import (
-    PerScale,
-    ScaleAvgPool1d,
-    ScaleAvgPool2d,
-    ScaleBatchNorm,
-    ScaleMaxPool1d,
-    ScaleMaxPool2d,
-    Views,
-)
-from wavenets.nn.readout import GatedReadout, RotationPool, ScaleReadout
+from wavenets.nn.norm import BatchNorm
+from wavenets.nn.pool import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
+from wavenets.nn.readout import GatedReadout, OrientationPool, Readout
+from wavenets.nn.views import PerLevel, Views
 
 __all__ = [
+    "AvgPool1d",
+    "AvgPool2d",
+    "BatchNorm",
     "GatedReadout",
     "GroupConv",
     "GroupConv1d",
@@ -27,13 +24,10 @@ __all__ = [
     "LiftingConv",
     "LiftingConv1d",
     "LiftingConv2d",
-    "PerScale",
-    "RotationPool",
-    "ScaleAvgPool1d",
-    "ScaleAvgPool2d",
-    "ScaleBatchNorm",
-    "ScaleMaxPool1d",
-    "ScaleMaxPool2d",
-    "ScaleReadout",
+    "MaxPool1d",
+    "MaxPool2d",
+    "OrientationPool",
+    "PerLevel",
+    "Readout",
     "Views",
 ]

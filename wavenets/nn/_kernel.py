@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wavenets._conv import same_conv
+from wavenets._ops.conv import same_conv
 from wavenets.grid import Grid
 from wavenets.kernels import BSpline, Kernel, Samples
 from wavenets.levels import Levels

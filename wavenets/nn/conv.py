@@ -116,7 +116,7 @@ class LiftingConv1d(LiftingConv):
         stride: Stride within each level, in that level's own samples.
         bias: If True, adds a bias per output channel, the same on every level.
         grid: The scales; None is the dyadic grid.
-        max_pool: Max-pools every level by this factor in the same pass: what ``ScaleMaxPool1d`` would make of it, but
+        max_pool: Max-pools every level by this factor in the same pass: what ``MaxPool1d`` would make of it, but
             faster, and in memory the features at their full length never exist (1D, decimated).
         kernel: How the learned numbers become samples, from ``wavenets.kernels``; None is ``Samples()``.
         padding_mode: "zeros", "reflect", "replicate" or "circular", as in ``torch.nn.Conv1d``.

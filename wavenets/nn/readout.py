@@ -13,7 +13,7 @@ Mode = Literal["finest", "max", "mean", "logsumexp"]
 Positions = Literal["mean", "max"]
 
 
-class ScaleReadout(nn.Module):
+class Readout(nn.Module):
     """Leaves the group: pools each level over its positions, then reduces over the levels.
 
     Args:
@@ -32,7 +32,7 @@ class ScaleReadout(nn.Module):
         ValueError: If an argument is none of these; in ``forward`` if the input is not levels.
 
     Example:
-        >>> ScaleReadout("max")([torch.zeros(2, 3, 8), torch.ones(2, 3, 4)])
+        >>> Readout("max")([torch.zeros(2, 3, 8), torch.ones(2, 3, 4)])
         tensor([[1., 1., 1.],
                 [1., 1., 1.]])
     """
@@ -75,7 +75,7 @@ class GatedReadout(nn.Module):
         channels: Channels of the features.
         num_classes: Number of logits.
         positions: "mean" or "max" over the positions of a level.
-        dropout: Scale dropout, see ``ScaleReadout``.
+        dropout: Scale dropout, see ``Readout``.
         grid: The group; needed for dropout if there are rotations.
 
     Shape:
@@ -115,7 +115,7 @@ class GatedReadout(nn.Module):
         return f"positions={self.positions!r}, dropout={self.dropout}"
 
 
-class RotationPool(nn.Module):
+class OrientationPool(nn.Module):
     """Pools features over turns, in the signal's own frame: maps that turn with the image, for dense outputs.
 
     Args:
@@ -130,7 +130,7 @@ class RotationPool(nn.Module):
 
     Example:
         >>> grid = Grid(2, rotations=4)
-        >>> pool = RotationPool("max", grid)
+        >>> pool = OrientationPool("max", grid)
         >>> [tuple(level.shape) for level in pool(grid.views(torch.randn(1, 3, 20, 30), num_scales=2))]
         [(1, 3, 20, 30), (1, 3, 10, 15)]
     """

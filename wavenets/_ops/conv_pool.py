@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from wavenets._export import exporting
+from wavenets._ops.export import exporting
 
 # Elements of the product that are held at a time: few enough to stay in a CPU's cache, enough to fill a GPU.
 CHUNK = {"cpu": 2**19, "cuda": 2**26}
@@ -73,6 +73,13 @@ def max_pool1d(
         # ceil(L / k) windows, the last one filled up: torch would ask whether it begins inside, which no symbol says.
         input, ceil_mode = F.pad(input, (0, kernel_size - 1), value=-torch.inf), False
     return F.max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices=True)[0]
+
+
+class MaxPoolTensor1d(nn.MaxPool1d):
+    """torch's, which keeps channels last in memory and, exported, is for all lengths."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return max_pool1d(input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
 
 class _MaxPooledProduct(torch.autograd.Function):

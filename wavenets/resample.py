@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wavenets._export import exporting, new_symbol
+from wavenets._ops.export import exporting, new_symbol
 
 # The low-pass filter of T in 1D, as torchaudio's default has it: a sinc that ends at the sixth zero crossing, under a
 # Hann window, cut at 99 % of the new Nyquist frequency.

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wavenets._frames import Batch
+from wavenets._ops.frames import Batch
 
 ALIGNMENT = 64  # in bytes, of every tensor that torch makes on a CPU
 

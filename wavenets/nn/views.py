@@ -1,0 +1,73 @@
+"""The views of a signal, and one module on each of them."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from wavenets.grid import Grid
+from wavenets.levels import Levels, check_levels
+from wavenets.nn._kernel import positive
+
+
+class Views(nn.Module):
+    """Shows a signal as every element of the group sees it: what makes *any* network equivariant.
+
+    ``nn.Sequential(Views(5, grid), PerLevel(network), Readout("mean"))`` puts one network on all views, so it is
+    equivariant to rescaling, and to quarter turns if the grid has them, without a change to the network.
+
+    In training a batch norm inside of ``PerLevel`` sees one view at a time: it normalises each by statistics of its own
+    and counts every view as a step. Fine-tune with the norms in eval mode, or replace them by ``BatchNorm``; in
+    eval mode there is no difference.
+
+    Args:
+        num_scales: Number of scales, that of the signal itself included.
+        grid: The group, of at most four rotations: finer ones are no views.
+
+    Shape:
+        (B, C, L) or (B, C, H, W) -> num_scales levels, with rotations R for each scale, turns innermost.
+
+    Raises:
+        ValueError: If an argument is out of range; in ``forward`` if the signal is too short.
+
+    Example:
+        >>> from wavenets.nn import Readout
+        >>> net = nn.Sequential(Views(3, Grid(1)), PerLevel(nn.Conv1d(1, 4, 9)), Readout("mean"))
+        >>> net(torch.randn(2, 1, 100)).shape
+        torch.Size([2, 4])
+    """
+
+    def __init__(self, num_scales: int, grid: Grid) -> None:
+        super().__init__()
+        if grid.rotations > grid.turns:
+            raise ValueError(f"there are views at quarter turns only: use rotations=4 in place of {grid.rotations}")
+        self.num_scales, self.grid = positive("num_scales", num_scales), grid
+
+    def forward(self, input: Tensor) -> Levels:
+        return self.grid.views(input, self.num_scales)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_scales}, grid={self.grid}"
+
+
+class PerLevel(nn.Module):
+    """Applies one module to each level.
+
+    Args:
+        module: A module from a tensor to a tensor. Whatever treats all levels alike keeps the equivariance.
+
+    Shape:
+        S levels -> S levels, each as the module leaves it.
+
+    Example:
+        >>> relu = PerLevel(nn.ReLU())
+        >>> [level.min().item() for level in relu([-torch.ones(1, 2, 4), -torch.ones(1, 2, 2)])]
+        [0.0, 0.0]
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, input: Sequence[Tensor]) -> Levels:
+        check_levels(input)
+        return Levels(*(self.module(level) for level in input))
