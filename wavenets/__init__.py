@@ -1,4 +1,4 @@
-"""Networks that are exactly equivariant to translation, scale and quarter turns, for waveforms and images."""
+"""Networks that are exactly equivariant to translation, scale, turns and reflections, for waveforms and images."""
 
 from wavenets import functional, kernels, losses, models, nn, testing
 from wavenets.grid import Grid

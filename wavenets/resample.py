@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wavenets._ops.export import exporting, new_symbol
+from wavenets._ops.export import new_symbol
 
 # The low-pass filter of T in 1D, as torchaudio's default has it: a sinc that ends at the sixth zero crossing, under a
 # Hann window, cut at 99 % of the new Nyquist frequency.
@@ -21,8 +21,8 @@ ROLLOFF = 0.99
 Rescale = Callable[..., Tensor]
 
 
-def _precisely(rescale: Rescale) -> Rescale:
-    """Computes outside of autocast and never in half precision, so that T(x) is the same wherever it is called."""
+def precisely(rescale: Rescale) -> Rescale:
+    """Compute outside of autocast and never in half precision, so that T(x) is the same wherever it is called."""
 
     @functools.wraps(rescale)
     def precise(x: Tensor, *arguments: Any) -> Tensor:
@@ -39,12 +39,13 @@ def _without_autocast(device_type: str) -> AbstractContextManager[Any]:
 
 
 def downscaled_size(n: int, base: Fraction, ndim: int) -> int:
-    """The size of T(x) along a dimension where x has n samples: n / base, in 1D rounded up, in 2D half to even.
+    """Return the size of T(x) along a dimension where x has n samples.
 
-    In whole numbers throughout, since compilers cannot follow a ``Fraction`` or ``round``.
+    It is n / base, rounded up in 1D and at base 2; otherwise rounded half to even. In whole numbers throughout, since
+    compilers cannot follow a ``Fraction`` or ``round``.
     """
     p, q = base.numerator, base.denominator
-    if ndim == 1:
+    if ndim == 1 or base == 2:
         return (n * q + p - 1) // p
     if p % 2 or p > 2**16:  # no ties: there are some only of multiples of p / 2
         return (2 * n * q + p) // (2 * p)
@@ -52,15 +53,15 @@ def downscaled_size(n: int, base: Fraction, ndim: int) -> int:
     return (2 * n * q + p - 1 + n * q // p % 2) // (2 * p)
 
 
-@_precisely
+@precisely
 def downscale1d(x: Tensor, base: Fraction) -> Tensor:
-    """Resamples (B, C, L) to ceil(L / base) samples: y[n] = Σ_m x[m] h(m - n·base).
+    """Resample (B, C, L) to ceil(L / base) samples: y[n] = Σ_m x[m] h(m - n·base).
 
     Equal to ``torchaudio.functional.resample(x, p, q)``, base = p/q. The filter's offset repeats every q outputs, which
     lie p inputs apart: q filters with stride p.
     """
-    filters, reach = _lowpass(base, x), _reach(base)
-    padded = F.pad(x.reshape(-1, 1, x.shape[2]), (reach, filters.shape[-1] - reach - 1))
+    filters, before = lowpass(base, x), reach(base)
+    padded = F.pad(x.reshape(-1, 1, x.shape[2]), (before, filters.shape[-1] - before - 1))
     phases = F.conv1d(padded, filters, stride=base.numerator)  # (B·C, q, L/p)
     y, length = phases.transpose(1, 2).flatten(1), downscaled_size(x.shape[2], base, 1)
     if torch.compiler.is_compiling():  # whether there is something to cut off is not asked: one graph for all lengths
@@ -69,90 +70,118 @@ def downscale1d(x: Tensor, base: Fraction) -> Tensor:
     return y[:, :length].unflatten(0, x.shape[:2])
 
 
-@_precisely
+@precisely
 def downscale2d(x: Tensor, base: Fraction) -> Tensor:
-    """Resizes (B, C, H, W) to 1/base of its size, bilinearly with anti-aliasing, as torchvision and Pillow do."""
-    size = [new_symbol(downscaled_size(n, base, 2)) for n in x.shape[2:]]
-    return F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
+    """Resize (B, C, H, W) to 1/base of its size, bilinearly with anti-aliasing, as torchvision and Pillow do.
 
-
-@_precisely
-def downscale2d_all_turns(x: Tensor, base: Fraction) -> Tensor:
-    """``downscale2d`` as all four turns see it, on average: (A₀ + A₂ + A₁ + A₃) / 4, A_r = turn⁻ʳ ∘ T ∘ turnʳ.
-
-    Resizing rows and then columns is not resizing columns and then rows, to the last bit. The mean is, and so commutes
-    with turns: a turn renumbers the A_r, and since a + b = b + a, the sum of the sums of opposite ones stays.
+    At base 2 the ratio is exactly 2 whatever the size, so that a part of an image is resized as the whole image is:
+    output i is centred at 2i + ½ where the size is even, and at 2i, corners aligned, where it is odd.
     """
-    a, b, c, d = (row_by_row(turn(downscale2d(row_by_row(turn(x, r)), base), -r)) for r in range(4))
-    return ((a + c) + (b + d)) / 4
+    if base != 2:
+        size = [new_symbol(downscaled_size(n, base, 2)) for n in x.shape[2:]]
+        return F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
+    kernels = [_halving(n, x) for n in x.shape[2:]]
+    flat = F.pad(x.flatten(0, 1)[:, None], [1, 2, 1, 2])
+    y = F.conv2d(flat, torch.outer(*kernels)[None, None], stride=2).squeeze(1)
+    within = [
+        F.conv1d(F.pad(x.new_ones(1, 1, n), [1, 2]), kernel[None, None], stride=2).flatten()
+        for n, kernel in zip(x.shape[2:], kernels, strict=True)
+    ]  # the part of a kernel that lies on the image
+    return (y / torch.outer(*within)).unflatten(0, x.shape[:2])
 
 
-def turn(x: Tensor, quarters: int) -> Tensor:
-    """Turns (B, C, H, W) by quarters of a circle, counterclockwise."""
-    return torch.rot90(x, quarters, (2, 3)) if quarters % 4 else x
+def _halving(size: int, like: Tensor) -> Tensor:
+    """Return the weights of samples 2i - 1 … 2i + 2 in output i: a triangle of half-width 2 around its centre.
+
+    The centre is 2i + ½ for even sizes and 2i for odd ones. Without a branch, since a compiler makes one graph of both.
+    """
+    even, odd = (
+        torch.tensor(weights, dtype=like.dtype, device=like.device) for weights in ((1, 3, 3, 1), (2, 4, 2, 0))
+    )
+    return (even + size % 2 * (odd - even)) / 8
 
 
 def row_by_row(x: Tensor) -> Tensor:
-    """Copies x to the default layout, without the question of ``contiguous`` which an exporter answers for one size."""
+    """Copy x to the default layout, without the question of ``contiguous``, which an exporter answers for one size."""
     return x.clone(memory_format=torch.contiguous_format)
 
 
-def upscale(y: Tensor, size: Sequence[int]) -> Tensor:
-    """Interpolates linearly to a size, with half-pixel centres.
+def stretch(y: Tensor, size: Sequence[int], ratio: Fraction | None) -> Tensor:
+    """Interpolate features linearly to a finer level, with half-pixel centres.
 
     Half-pixel centres are what pooling needs: the maximum of a window stands for the middle of the window.
+
+    Args:
+        y: Features of shape (B, C, L) or (B, C, H, W).
+        size: Size of the finer level.
+        ratio: Ratio of the levels: then a part of a signal is stretched as the whole signal is, and the result is cut
+            off, or its last samples are repeated. If None, it follows from the sizes.
     """
     if y.is_meta:  # as when ``Network.min_size`` asks for shapes alone: torch would go through a slow decomposition
         return y.new_empty(*y.shape[:2], *size)
-    if exporting() and y.ndim == 3:  # one operator, where of ``interpolate`` the exporter makes twenty
-        return torch.ops.aten.upsample_linear1d(y, list(size), False)
-    if y.ndim == 3:  # as an image of one row, which torch can keep channels-last
-        return F.interpolate(y[:, :, None], size=[1, *size], mode="bilinear", align_corners=False).squeeze(2)
-    return F.interpolate(y, size=list(size), mode="bilinear", align_corners=False)
+    if ratio is not None and torch.compiler.is_compiling():  # one graph for all sizes
+        p, q = ratio.numerator, ratio.denominator
+        for dim, n in enumerate(size, 2):  # sample i lies at (i + ½) q / p - ½
+            y = _interpolated(y, dim, (2 * torch.arange(n, device=y.device) + 1) * q - p, 2 * p)
+        return y
+    image = y[:, :, None] if y.ndim == 3 else y  # a waveform as an image of one row, which torch keeps channels last
+    wanted = [1, *size] if y.ndim == 3 else list(size)
+    if ratio is None:
+        image = F.interpolate(image, size=wanted, mode="bilinear", align_corners=False)
+    else:
+        factor: list[float] = [1 if y.ndim == 3 else float(ratio), float(ratio)]
+        image = F.interpolate(image, scale_factor=factor, mode="bilinear", align_corners=False)
+        image = _fitted(_fitted(image, 2, wanted[0]), 3, wanted[1])
+    return image.squeeze(2) if y.ndim == 3 else image
 
 
-@_precisely
-def smooth1d(x: Tensor, base: Fraction, level: int) -> Tensor:
-    """The low-pass of T at full rate, for level ``level + 1`` of an undecimated grid; x is level ``level``.
+def _fitted(x: Tensor, dim: int, size: int) -> Tensor:
+    """Cut a dimension off at a size, or repeat its last sample up to there."""
+    if x.shape[dim] >= size:
+        return x.narrow(dim, 0, size)
+    return x.index_select(dim, torch.arange(size, device=x.device).clamp(max=x.shape[dim] - 1))
 
-    At base 2 the filter is dilated by whole samples, and every 2^(level + 1)th sample is one of the decimated level to
-    the last digits. At another base it is the continuous filter h(t / base^level) / base^level, sampled.
+
+def _interpolated(y: Tensor, dim: int, numerator: Tensor, unit: int) -> Tensor:
+    """Interpolate a dimension linearly at numerator / unit: in whole numbers, exact for recordings of any length."""
+    left, last = numerator.div(unit, rounding_mode="floor"), y.shape[dim] - 1
+    part = (numerator - unit * left).to(y.dtype).div(unit).view(-1, *[1] * (y.ndim - 1 - dim))
+    before, after = (y.index_select(dim, (left + i).clamp(0, last)) for i in (0, 1))
+    return torch.lerp(before, after, part)
+
+
+@precisely
+def upscale(y: Tensor, size: Sequence[int], base: Fraction) -> Tensor:
+    """Bring T(x) back to the size of x, linearly: sample n lies where T took it from.
+
+    That is n·base in 1D. In 2D at base 2 it is 2n + ½ where the size of x is even, and 2n where it is odd; at other
+    bases centres are half-pixel.
     """
-    flat, reach = x.flatten(0, 1)[:, None], _reach(base)
-    if base == 2:
-        dilation = 2**level
-        return F.conv1d(flat, _lowpass(base, x), padding=dilation * reach, dilation=dilation).reshape(x.shape)
-    stretch = float(base) ** level
-    reach = math.floor(reach * stretch)
-    t = torch.arange(-reach, reach + 1, dtype=torch.float64, device=x.device) / stretch
-    return F.conv1d(flat, (_windowed_sinc(t, base) / stretch)[None, None].to(x.dtype), padding=reach).reshape(x.shape)
+    if y.ndim == 4 and base != 2:
+        return stretch(y, size, None)
+    for dim, n in enumerate(size, 2):
+        at = torch.arange(n, device=y.device)
+        numerator, unit = (at * base.denominator, base.numerator) if y.ndim == 3 else (2 * at - 1 + n % 2, 4)
+        y = _interpolated(y, dim, numerator, unit)
+    return y
 
 
-@_precisely
-def smooth2d(x: Tensor, level: int) -> Tensor:
-    """The low-pass of a dyadic T at full rate: bilinear resizing by 1/2 is the filter (1, 3, 3, 1)/8 on -1 … 2."""
-    dilation = 2**level
-    h = torch.tensor([1, 3, 3, 1], dtype=x.dtype, device=x.device) / 8
-    flat = F.pad(x.flatten(0, 1)[:, None], [dilation, 2 * dilation] * 2, mode="replicate")
-    return F.conv2d(flat, torch.outer(h, h)[None, None], dilation=dilation).reshape(x.shape)
-
-
-def _reach(base: Fraction) -> int:
-    """How many samples the low-pass filter of T reaches to either side."""
+def reach(base: Fraction) -> int:
+    """Return how many samples the low-pass filter of T reaches to either side."""
     return math.floor(ZERO_CROSSINGS * float(base) / ROLLOFF)
 
 
-def _lowpass(base: Fraction, like: Tensor) -> Tensor:
-    """The q filters h of T, one a row, of shape (q, 1, taps): tap k of row r is h(k - reach - r·base)."""
-    p, q, reach = base.numerator, base.denominator, _reach(base)
-    last = reach + p - p // q  # the last row's offset, p(q - 1)/q, rounded up
-    taps = torch.arange(-reach, last + 1, dtype=torch.float64, device=like.device)
+def lowpass(base: Fraction, like: Tensor) -> Tensor:
+    """Return the q filters h of T, of shape (q, 1, taps): tap k of row r is h(k - reach - r·base)."""
+    p, q, first = base.numerator, base.denominator, -reach(base)
+    last = p - first - p // q  # the last row's offset, p(q - 1)/q, rounded up
+    taps = torch.arange(first, last + 1, dtype=torch.float64, device=like.device)
     offsets = torch.arange(q, dtype=torch.float64, device=like.device)[:, None] * (p / q)
-    return _windowed_sinc(taps - offsets, base)[:, None].to(like.dtype)
+    return windowed_sinc(taps - offsets, base)[:, None].to(like.dtype)
 
 
-def _windowed_sinc(t: Tensor, base: Fraction) -> Tensor:
-    """h(t), t in samples of the input: a sinc under a Hann window, of sum 1."""
+def windowed_sinc(t: Tensor, base: Fraction) -> Tensor:
+    """Return h(t), t in samples of the input: a sinc under a Hann window, of sum 1."""
     cutoff = ROLLOFF / float(base)  # in units of the input's Nyquist frequency
     t = cutoff * t
     window = torch.cos(t * (math.pi / 2 / ZERO_CROSSINGS)) ** 2 * (t.abs() < ZERO_CROSSINGS)

@@ -1,6 +1,7 @@
-"""Is a module equivariant to rescaling and turning? Measured level by level, for any module."""
+"""Is a module equivariant to rescaling, turns and reflections? Measured for levels and for maps, for any module."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,19 +10,25 @@ from wavenets.grid import Grid
 
 
 def equivariance_error(
-    module: Callable[[Tensor], Sequence[Tensor]], x: Tensor, grid: Grid | None = None, steps: int = 1, turns: int = 0
+    module: Callable[[Tensor], Sequence[Tensor]],
+    x: Tensor,
+    grid: Grid | None = None,
+    steps: int = 1,
+    turns: int = 0,
+    mirror: bool = False,
 ) -> list[float]:
-    """Measures how far ``module(act(x))`` is from ``module(x)``, renumbered, for every level that both have.
+    """Measure how far ``module(act(x))`` is from ``module(x)``, renumbered, for every level that both have.
 
-    Level i·R + r of the one is to be level (i + steps)·R + (r + turns) mod R of the other.
+    With g the transformation, level (i, h) of the one must be level (i + steps, h·g) of the other.
 
     Args:
-        module: From a signal to a sequence of levels, finest first, turns innermost. An ``nn.Module`` is measured in
-            eval mode, without gradients; it and all modules inside are left in the mode that they had.
+        module: From a signal to a sequence of levels, finest first, orientations innermost. An ``nn.Module`` is
+            measured in eval mode, without gradients; it and all modules inside are left in the mode that they had.
         x: Signal of shape (B, C, L) or (B, C, H, W), long enough that the module takes ``T^steps x`` as well.
-        grid: The group of the module, which acts on x; None is the dyadic grid. It must be decimated.
-        steps: How many times x is rescaled; may be 0 if turns are not.
-        turns: How many quarter turns x makes.
+        grid: The group of the module, which acts on x; None is the dyadic grid.
+        steps: Number of times x is rescaled; may be 0 if x is turned or mirrored.
+        turns: Number of quarter turns that x makes.
+        mirror: Whether x is mirrored first.
 
     Returns:
         The relative L2 error of each level: 0.0 is equivariance to the last bit, inf that not even the shapes agree, or
@@ -37,21 +44,16 @@ def equivariance_error(
         [0.0, 0.0, 0.0]
     """
     grid = grid or Grid(x.ndim - 2)
-    rotations = grid.rotations
-    if not grid.decimated:
-        raise ValueError("on an undecimated grid levels do not move one into the other: measure on a decimated one")
-    if steps < 0 or (steps == 0 and turns % 4 == 0):
-        raise ValueError(f"steps must be at least 1, got {steps}, or turns must be")
-    if turns * rotations % 4:
-        raise ValueError(f"{grid} does not turn by {turns} quarters: give the grid of the module")
-    original, moved = (_levels(module, signal) for signal in (x, grid.act(x, steps, turns)))
-    if len(original) % rotations or len(moved) % rotations:
-        raise ValueError(f"expected {rotations} levels for each scale, got {len(original)} and {len(moved)} levels")
-    expected = original[steps * rotations :]
-    if not expected:
+    element = _element(grid, steps, turns, mirror)
+    original, moved = (_output(module, signal) for signal in (x, grid.act(x, steps, turns, mirror)))
+    for levels in original, moved:
+        if isinstance(levels, Tensor):
+            raise ValueError("the module returns one tensor: pass the part of it that returns levels, or use map_error")
+        if len(levels) % grid.orientations:
+            raise ValueError(f"expected {grid.orientations} levels for each scale, got {len(levels)} levels")
+    if (count := len(original) - steps * grid.orientations) <= 0:
         raise ValueError(f"the module returns {len(original)} levels: none is left to compare after {steps} steps")
-    shift = turns * rotations // 4
-    expected = [expected[i - i % rotations + (i + shift) % rotations] for i in range(len(expected))]
+    expected = [original[grid.moved(i, steps, element)] for i in range(count)]
     return [_relative_error(moved[i], y) if i < len(moved) else float("inf") for i, y in enumerate(expected)]
 
 
@@ -61,9 +63,10 @@ def assert_equivariant(
     grid: Grid | None = None,
     steps: int = 1,
     turns: int = 0,
+    mirror: bool = False,
     tolerance: float = 0.0,
 ) -> None:
-    """Asserts that a module is equivariant: that no ``equivariance_error`` exceeds the tolerance.
+    """Assert that a module is equivariant: that no ``equivariance_error`` exceeds the tolerance.
 
     Args:
         module: See ``equivariance_error``.
@@ -71,37 +74,108 @@ def assert_equivariant(
         grid: See ``equivariance_error``.
         steps: See ``equivariance_error``.
         turns: See ``equivariance_error``.
+        mirror: See ``equivariance_error``.
         tolerance: The largest relative L2 error allowed; 0.0 is exactness.
 
     Raises:
         AssertionError: If a level's error is larger; it lists the errors of all levels.
-        ValueError: As ``equivariance_error``.
-
-    Example:
-        >>> from wavenets import Grid
-        >>> from wavenets.nn import LiftingConv2d
-        >>> grid = Grid(2, rotations=4)
-        >>> assert_equivariant(LiftingConv2d(3, 8, 5, 3, grid=grid), torch.randn(1, 3, 37, 53), grid, turns=1)
     """
-    errors = equivariance_error(module, x, grid, steps, turns)
+    errors = equivariance_error(module, x, grid, steps, turns, mirror)
     if not all(error <= tolerance for error in errors):
         listed = ", ".join(f"level {i}: {error:.3g}" for i, error in enumerate(errors))
-        raise AssertionError(f"not equivariant under steps={steps}, turns={turns}, relative errors: {listed}")
+        raise AssertionError(f"not equivariant under {_described(steps, turns, mirror)}, relative errors: {listed}")
+
+
+def map_error(
+    module: Callable[[Tensor], Tensor],
+    x: Tensor,
+    grid: Grid,
+    steps: int = 0,
+    turns: int = 0,
+    mirror: bool = False,
+) -> float:
+    """Measure how far ``module(act(x))`` is from ``act(module(x))``, for a module from a signal to an upright map.
+
+    Args:
+        module: From a signal to one map, (B, C, L) or (B, C, H, W). An ``nn.Module`` is measured in eval mode, without
+            gradients; it and all modules inside are left in the mode that they had.
+        x: Signal of shape (B, C, L) or (B, C, H, W).
+        grid: The group of the module, which acts on x and on the map.
+        steps: Number of times both are rescaled. A map is exact up to the scales that enter and leave, if at all.
+        turns: Number of quarter turns that both make.
+        mirror: Whether both are mirrored first.
+
+    Returns:
+        The relative L2 error: 0.0 is equivariance to the last bit, inf that not even the shapes agree.
+
+    Raises:
+        ValueError: If the module does not return one map, or if the grid has no such transformation.
+
+    Example:
+        >>> grid = Grid(2, rotations=4, mirrored=True)
+        >>> map_error(torch.nn.ReLU(), torch.randn(1, 3, 33, 40), grid, turns=1, mirror=True)
+        0.0
+    """
+    _element(grid, steps, turns, mirror)
+    original, moved = (_output(module, signal) for signal in (x, grid.act(x, steps, turns, mirror)))
+    for output in original, moved:
+        if not isinstance(output, Tensor) or output.ndim != x.ndim:
+            shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise ValueError(f"expected one map with {x.ndim} dimensions, got {shape}: use MapReadout for levels")
+    return _relative_error(moved, grid.act(original, steps, turns, mirror))
+
+
+def assert_map_equivariant(
+    module: Callable[[Tensor], Tensor],
+    x: Tensor,
+    grid: Grid,
+    steps: int = 0,
+    turns: int = 0,
+    mirror: bool = False,
+    tolerance: float = 0.0,
+) -> None:
+    """Assert that a module returns equivariant maps: that ``map_error`` does not exceed the tolerance.
+
+    Args:
+        module: See ``map_error``.
+        x: See ``map_error``.
+        grid: See ``map_error``.
+        steps: See ``map_error``.
+        turns: See ``map_error``.
+        mirror: See ``map_error``.
+        tolerance: The largest relative L2 error allowed; 0.0 is exactness.
+
+    Raises:
+        AssertionError: If the error is larger.
+    """
+    if not (error := map_error(module, x, grid, steps, turns, mirror)) <= tolerance:
+        raise AssertionError(f"not equivariant under {_described(steps, turns, mirror)}, relative error: {error:.3g}")
+
+
+def _element(grid: Grid, steps: int, turns: int, mirror: bool) -> int:
+    """Return the number of an element of the point group, after checking that there is something to measure."""
+    if steps < 0 or (steps == 0 and turns % 4 == 0 and not mirror):
+        raise ValueError(f"steps must be at least 1, got {steps}, unless the signal is turned or mirrored")
+    try:
+        return grid.group.find(turns, mirror)
+    except ValueError as error:
+        raise ValueError(f"{error}: pass the grid of the module") from None
+
+
+def _described(steps: int, turns: int, mirror: bool) -> str:
+    return f"steps={steps}, turns={turns}" + (", mirror=True" if mirror else "")
 
 
 @torch.no_grad()
-def _levels(module: Callable[[Tensor], Sequence[Tensor]], x: Tensor) -> list[Tensor]:
+def _output(module: Callable[[Tensor], Any], x: Tensor) -> Any:
     modes = {part: part.training for part in module.modules()} if isinstance(module, nn.Module) else {}
     try:
         for part in modes:
             part.training = False
-        levels = module(x)
+        return module(x)
     finally:
         for part, training in modes.items():
             part.training = training
-    if isinstance(levels, Tensor):
-        raise ValueError("the module returns one tensor: give the part of it that returns levels")
-    return list(levels)
 
 
 def _relative_error(actual: Tensor, expected: Tensor) -> float:

@@ -1,15 +1,8 @@
-"""The convolutions of torch, as layers on the group need them: with "same" padding, and for batches of frames."""
-
-from collections.abc import Sequence
-from typing import Any
+"""The convolution of torch, as layers on the group need it: with "same" padding."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from wavenets._ops.frames import Batch
-
-ALIGNMENT = 64  # in bytes, of every tensor that torch makes on a CPU
 
 
 def same_conv(
@@ -43,28 +36,3 @@ def same_conv(
     # An image of one row: unlike conv1d, conv2d keeps the channels last in memory, which is faster.
     row, kernel = input[:, :, None], weight[:, :, None]
     return F.conv2d(row, kernel, bias, (1, stride), (0, *padding), (1, dilation), groups).squeeze(2)
-
-
-def conv_frames(
-    batches: Sequence[Batch], kernels: Sequence[Tensor], bias: Tensor | None, **options: Any
-) -> list[Tensor]:
-    """Convolves what every frame sees with every kernel; gives frame after frame, kernels innermost."""
-    output: dict[tuple[int, int], Tensor] = {}
-    for quarters, seen in batches:
-        for j, kernel in enumerate(kernels):
-            y = same_conv(seen, kernel, bias, **options)
-            # "unsafe": the parts do not know of each other, and may be modified in place.
-            parts = torch.unsafe_chunk(y, len(quarters)) if len(quarters) > 1 else [y]
-            # Some operators round otherwise where a tensor does not begin at such a multiple.
-            if len(parts) > 1 and parts[0].nbytes % ALIGNMENT:
-                parts = [part.clone() for part in parts]
-            output |= {(q, j): part for q, part in zip(quarters, parts, strict=True)}
-    return [output[key] for key in sorted(output)]
-
-
-def apart(weight: Tensor) -> bool:
-    """Whether each frame needs a convolution of its own on CPUs, where some round by the place of an image in memory.
-
-    Those of float64 do, and those of one tap, which are products of matrices: an image ends anywhere in their blocks.
-    """
-    return weight.dtype == torch.float64 or weight.shape[-1] == 1

@@ -1,13 +1,14 @@
-"""What each frame sees of the features on all turns: the gathering before a group convolution, in one pass.
+"""What a frame sees of the features on all orientations: the gathering before a group convolution, in one pass.
 
-Frame q sees the features of quarter q + t turned back t times, for t = 0 … 3, side by side as channels. With rows of C
+Frame f sees, as block k of its channels, the features of orientation k·f with k undone on their pixels. With rows of C
 numbers, one for every orientation, example and pixel, that is a selection of rows. Each frame sees each row once, so
-the gradient is a selection for every frame, and their sum; a scatter, which torch would do, takes many times as long.
+the gradient is a selection as well; a scatter, which torch would do, takes many times as long.
 """
 
-import operator
-from collections.abc import Sequence
-from functools import lru_cache, reduce
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,103 +16,120 @@ import torch
 from torch import Tensor
 
 from wavenets.grid import Grid
+from wavenets.point_group import PointGroup
 
-Batch = tuple[tuple[int, ...], Tensor]  # quarters, and what their frames see, one after the other
-
-
-def together(frames: Sequence[Tensor], apart: bool = False) -> list[Batch]:
-    """Puts frames of one shape into one batch: opposite ones, and of a square image all.
-
-    While compiling each is one: which frames are square is not asked, and one graph is for all sizes.
-
-    Args:
-        frames: What each quarter turn sees, (B, C, H, W).
-        apart: If True, each is a batch of its own.
-    """
-    if torch.compiler.is_compiling():
-        return [((q,), frame) for q, frame in enumerate(frames)]
-    batches = [(some, [frames[q] for q in some]) for some in _alike(frames, apart)]
-    return [(some, torch.cat(seen) if len(seen) > 1 else seen[0]) for some, seen in batches]
+TABLES_BYTES = 2**26  # of tables that are kept
 
 
-def neighbours(features: Sequence[Tensor], grid: Grid, groups: int = 1, apart: bool = False) -> list[Batch]:
-    """What each frame sees of one scale: all R orientations as channels, turned into it, its own first.
+class Scale:
+    """The features of one scale, in all orientations, to be seen from each frame.
 
     Args:
-        features: R tensors (B, C, H, W); orientation q·M + j, M = R / 4, lies in the frame of quarter q.
+        features: N tensors (B, C, H, W), each in the frame of its orientation.
         grid: The group.
         groups: Number of blocks of channels, each of which gets all orientations of its own.
-        apart: If True, each frame is a batch of its own.
-
-    Returns:
-        For each shape of frame its quarters, and one batch of shape (len(quarters)·B, R·C, H, W).
     """
-    if grid.rotations == 1:
-        return together(features, apart)
-    finer = grid.rotations // grid.turns
-    if groups > 1 or torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return together([_seen_from(q, features, grid, groups) for q in range(grid.turns)], apart)
-    batch, channels = features[0].shape[:2]
-    rows = torch.cat([feature.permute(0, 2, 3, 1).reshape(-1, channels) for feature in features])
-    batches = []
-    for some in _alike(features[::finer], apart):
-        size = features[some[0] * finer].shape[2:]
-        index, inverse = (torch.from_numpy(table).to(rows.device) for table in _rows(grid, some, *size))
-        selected = _Select.apply(rows, index, inverse, batch)
-        batches.append((some, selected.view(-1, *size, grid.rotations * channels).permute(0, 3, 1, 2)))
-    return batches
+
+    def __init__(self, features: Sequence[Tensor], grid: Grid, groups: int = 1) -> None:
+        self.features, self.group, self.groups = features, grid.group, groups
+        rows = sum(len(feature) * feature.shape[2:].numel() for feature in features)
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        self.by_rows = grid.orientations > 1 and groups == 1 and not traced and rows < 2**31
+        if self.by_rows:
+            channels = features[0].shape[1]
+            self.rows = torch.cat([feature.permute(0, 2, 3, 1).reshape(-1, channels) for feature in features])
+
+    def seen_from(self, frame: int) -> Tensor:
+        """Return what a frame sees, (B, N·C, H, W): all orientations, each turned and mirrored into the frame."""
+        if self.by_rows:
+            return self._selected(frame, self.rows)
+        return self._definition(frame) if self.group.order > 1 else self.features[0]
+
+    def recomputed(self, frame: int, seen: Tensor) -> AbstractContextManager[Any]:
+        """Keep for the gradient the features, in place of what a frame sees of them: N frames see N times as much."""
+        if not self.by_rows or not _hooks_allowed():
+            return nullcontext()
+        at, shape, rows = seen.data_ptr(), seen.shape, self.rows.detach()
+
+        def pack(saved: Tensor) -> Tensor | None:
+            return None if saved.data_ptr() == at and saved.shape == shape else saved
+
+        def unpack(saved: Tensor | None) -> Tensor:
+            return self._selected(frame, rows) if saved is None else saved
+
+        return torch.autograd.graph.saved_tensors_hooks(pack, unpack)
+
+    def _selected(self, frame: int, rows: Tensor) -> Tensor:
+        own = self.features[self.group.element(frame)]
+        index, inverse = _tables(self.group, frame, own)
+        seen = _Select.apply(rows, index, inverse, len(own))
+        return seen.view(len(own), *own.shape[2:], -1).permute(0, 3, 1, 2)
+
+    def _definition(self, frame: int) -> Tensor:
+        group, first = self.group, self.group.element(frame)
+        seen = [group.undo(group.frame(k), self.features[group.product[k][first]]) for k in range(group.order)]
+        if self.groups == 1:
+            return torch.cat(seen, dim=1)
+        return torch.cat([feature.unflatten(1, (self.groups, -1)) for feature in seen], dim=2).flatten(1, 2)
 
 
-def _alike(frames: Sequence[Tensor], apart: bool) -> list[tuple[int, ...]]:
-    if apart:
-        return [(q,) for q in range(len(frames))]
-    if len(frames) < 4 or frames[0].shape == frames[1].shape:
-        return [tuple(range(len(frames)))]
-    return [(0, 2), (1, 3)]
-
-
-def _around(q: int, grid: Grid) -> list[tuple[int, int]]:
-    """The orientations as frame q counts them, and how many turns each is ahead."""
-    finer = grid.rotations // grid.turns
-    return [((q + t) % grid.turns * finer + j, t) for t in range(grid.turns) for j in range(finer)]
-
-
-def _seen_from(q: int, features: Sequence[Tensor], grid: Grid, groups: int) -> Tensor:
-    """The definition, in as many passes as there are words in it."""
-    seen = [grid.turned(features[r], -t) for r, t in _around(q, grid)]
-    if groups == 1:
-        return torch.cat(seen, dim=1)
-    return torch.cat([feature.unflatten(1, (groups, -1)) for feature in seen], dim=2).flatten(1, 2)
-
-
-@lru_cache(maxsize=64)
-def _rows(grid: Grid, quarters: tuple[int, ...], height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which row stands where, of one image. In numpy: a tensor would be of the mode in which it was made first.
+def _rows(group: PointGroup, frame: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return which row stands where, of one image. In numpy: a tensor would be of the mode in which it was made first.
 
     Returns:
-        Rows (quarters, pixels, R), at each place; and places (quarters, R, pixels) in each frame, of each row.
+        Rows (pixels, N), at each place of the frame; and places (N, pixels), of each row.
     """
     pixels = height * width
-    index = []
-    for q in quarters:
-        for_each = []
-        for r, t in _around(q, grid):
-            quarter_turns = t * (4 // grid.turns)
-            size = (width, height) if quarter_turns % 2 else (height, width)
-            turned_back = np.rot90(np.arange(pixels).reshape(size), -quarter_turns)
-            for_each.append(r * pixels + turned_back.flatten())
-        index.append(np.stack(for_each, -1))
-    inverse = [each.flatten().argsort().reshape(-1, pixels) for each in index]
-    return np.stack(index), np.stack(inverse)
+    index = np.empty((pixels, group.order), np.int32)
+    for k in range(group.order):
+        mirrored, quarters = group.parts(group.exact.inverse[group.frame(k)])
+        image = np.arange(pixels, dtype=np.int32).reshape((width, height) if quarters % 2 else (height, width))
+        moved = np.rot90(np.flip(image, 1) if mirrored else image, quarters)
+        index[:, k] = group.product[k][group.element(frame)] * pixels + moved.flatten()
+    return index, index.flatten().argsort().astype(np.int32).reshape(-1, pixels)
+
+
+_kept: OrderedDict[Any, tuple[Any, ...]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _cached(key: Any, make: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Return what was made for a key; of all that was made the latest used are kept, up to ``TABLES_BYTES``."""
+    with _lock:
+        if key not in _kept:
+            _kept[key] = make()
+            while len(_kept) > 1 and sum(table.nbytes for tables in _kept.values() for table in tables) > TABLES_BYTES:
+                _kept.popitem(last=False)
+        _kept.move_to_end(key)
+        return _kept[key]
+
+
+def _hooks_allowed() -> bool:
+    """Return whether what is saved for a gradient may be packed, which ``torch.func`` forbids."""
+    return bool(torch._C._autograd._saved_tensors_hooks_is_enabled())  # type: ignore[attr-defined]
+
+
+def _tables(group: PointGroup, frame: int, like: Tensor) -> tuple[Tensor, ...]:
+    """Return the tables of ``_rows`` for the size of a tensor (B, C, H, W), on its device."""
+    key = group, frame, like.shape[2], like.shape[3]
+    arrays = _cached(key, lambda: _rows(*key))
+
+    def tensors() -> tuple[Tensor, ...]:
+        return tuple(torch.from_numpy(array).to(like.device) for array in arrays)
+
+    if like.device.type in ("cpu", "meta") or type(like) is not Tensor:  # it shares the array's memory, or is fake
+        return tensors()
+    with torch.inference_mode(False):  # a tensor made in inference cannot be saved for a gradient
+        return _cached((*key, like.device), tensors)
 
 
 def _of_batch(table: Tensor, batch: int, step: int) -> Tensor:
-    """The numbers (…, n) of one image's rows as those of a batch, (…, batch, n): image b begins b · step further on."""
-    return table.unsqueeze(-2) + step * torch.arange(batch, device=table.device)[:, None]
+    """Return the numbers (…, n) of one image's rows as those of a batch, (…, batch, n): image b begins at b · step."""
+    return table.unsqueeze(-2) + step * torch.arange(batch, dtype=table.dtype, device=table.device)[:, None]
 
 
 class _Select(torch.autograd.Function):
-    """Rows (R · B · pixels, C) as all frames see them, (frames · B · pixels · R, C), by the tables of ``_rows``."""
+    """Rows (N · B · pixels, C) as a frame sees them, (B · pixels · N, C), by the tables of ``_rows``."""
 
     generate_vmap_rule = True
 
@@ -128,10 +146,7 @@ class _Select(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         _, inverse = ctx.saved_tensors
-        size = inverse[0].numel()
-        places = (_of_batch(frame + q * ctx.batch * size, ctx.batch, size) for q, frame in enumerate(inverse))
-        parts = (grad.index_select(0, place.flatten()) for place in places)
-        return reduce(operator.add, parts), None, None, None
+        return grad.index_select(0, _of_batch(inverse, ctx.batch, inverse.numel()).flatten()), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, rows: Tensor, *_: None) -> Tensor:
@@ -139,6 +154,6 @@ class _Select(torch.autograd.Function):
 
 
 def _selected(rows: Tensor, index: Tensor, batch: int) -> Tensor:
-    pixels = index.shape[1]
-    first = index + index // pixels * pixels * (batch - 1)  # orientation r begins r · B · pixels into the rows
-    return rows.index_select(0, _of_batch(first.flatten(1), batch, pixels).flatten())
+    pixels = len(index)
+    first = index + index // pixels * pixels * (batch - 1)  # orientation h begins h · B · pixels into the rows
+    return rows.index_select(0, _of_batch(first.flatten(), batch, pixels).flatten())

@@ -145,7 +145,7 @@ def wavelet_layers(ndim: int, published: Published, **options: Any) -> Layers:
     num_scales = _num_scales(options.get("num_scales"), options.get("out_scales"), default, consumed)
     spacing = options.get("spline_spacing")
     kernel = None if spacing is None else BSpline(2, spacing)
-    leave = {"positions": options.get("positions", "mean"), "dropout": options.get("dropout", 0.0), "grid": grid}
+    leave = {"positions": options.get("positions", "mean"), "dropout": options.get("dropout", 0.0)}
 
     def lift(i: int, o: int, kernel_size: int, stride: int = 1, max_pool: int = 1, bias: bool = False) -> nn.Module:
         if kernel_size % 2 == 0:  # only in the shared form, which keeps the plain net's kernels as they are

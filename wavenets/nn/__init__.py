@@ -10,13 +10,14 @@ from wavenets.nn.conv import (
 )
 from wavenets.nn.norm import BatchNorm
 from wavenets.nn.pool import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
-from wavenets.nn.readout import GatedReadout, OrientationPool, Readout
+from wavenets.nn.readout import GatedMapReadout, GatedReadout, MapReadout, OrientationPool, Readout
 from wavenets.nn.views import PerLevel, Views
 
 __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "BatchNorm",
+    "GatedMapReadout",
     "GatedReadout",
     "GroupConv",
     "GroupConv1d",
@@ -24,6 +25,7 @@ __all__ = [
     "LiftingConv",
     "LiftingConv1d",
     "LiftingConv2d",
+    "MapReadout",
     "MaxPool1d",
     "MaxPool2d",
     "OrientationPool",

@@ -7,10 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wavenets._ops.conv import same_conv
 from wavenets.grid import Grid
-from wavenets.kernels import BSpline, Kernel, Samples
-from wavenets.levels import Levels
+from wavenets.kernels import Kernel, Samples
 
 PADDING_MODES = "zeros", "reflect", "replicate", "circular"
 
@@ -26,21 +24,22 @@ class KernelLayer(nn.Module):
         in_channels: int,
         out_channels: int,
         kernel_size: int | Sequence[int],
-        stride: int,
-        padding_mode: str,
-        bias: bool,
-        grid: Grid | None,
-        kernel: Kernel | None,
+        *,
         shape: tuple[int, ...],
-        device: torch.device | str | None,
-        dtype: torch.dtype | None,
+        grid: Grid,
+        stride: int = 1,
+        bias: bool = True,
+        kernel: Kernel | None = None,
+        padding_mode: str = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.in_channels = positive("in_channels", in_channels)
         self.out_channels = positive("out_channels", out_channels)
         self.stride = positive("stride", stride)
-        self.grid, self.kernel = self._grid(grid), kernel or Samples()
-        self.kernel_size = _odd(kernel_size, self.grid)
+        self.grid, self.kernel = grid, kernel or Samples()
+        self.kernel_size = _odd(kernel_size, grid)
         if padding_mode not in PADDING_MODES:
             raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {padding_mode!r}")
         self.padding_mode = padding_mode
@@ -52,7 +51,7 @@ class KernelLayer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws weights that preserve the variance of white noise (the fan-in counts scales and turns), zero biases."""
+        """Draw weights that keep the variance of white noise, scales and orientations in the fan-in, and no bias."""
         # A sample has the variance of one number times the squared norm of its row of the matrix.
         numbers: float = self.weight[0].numel()
         if (matrices := self._matrices()) is not None:
@@ -62,33 +61,16 @@ class KernelLayer(nn.Module):
             nn.init.zeros_(self.bias)
 
     def samples(self) -> Tensor:
-        """The kernels in use, sampled: with more than four rotations a first axis of angles."""
+        """Return the kernels in use, sampled: with more than four rotations a first axis of angles."""
         if self.matrices is None:
             return self.weight
         samples = torch.einsum("...n,mtn->m...t", self.weight.flatten(-self.grid.ndim), self.matrices)
         samples = samples.unflatten(-1, self.kernel_size)
         return samples[0] if len(samples) == 1 else samples  # ``squeeze`` of more than one ONNX refuses
 
-    @property
-    def stretches(self) -> bool:
-        """Whether the grid is undecimated and dilates kernels by parts of samples, which only splines can."""
-        return not self.grid.decimated and self.grid.base != 2
-
-    def stretched(self, levels: Sequence[Tensor]) -> Levels:
-        """Convolves level i with its kernel stretched by s = base^i: Σ_t ψ(t / s) / s for the sum over its samples."""
-        if not isinstance(self.kernel, BSpline) or self.stride > 1:
-            raise ValueError(f"{self.grid} needs a BSpline kernel and no stride")
-        output = []
-        for i, level in enumerate(levels):
-            scale = float(self.grid.base) ** i
-            matrix = self.kernel.matrix(self.kernel_size, dilation=scale).to(self.weight) / scale
-            weight = self.weight.flatten(1, -2) @ matrix.T
-            output.append(same_conv(level, weight, self.bias, padding_mode=self.padding_mode))
-        return Levels(*output)
-
     def _matrices(self) -> Tensor | None:
-        """The exact ones, in float64."""
-        angles = self.grid.rotations // self.grid.turns
+        """Return the exact ones, in float64."""
+        angles = self.grid.group.finer
         if angles == 1 and isinstance(self.kernel, Samples):
             return None
         disk = angles > 1
@@ -112,13 +94,15 @@ class KernelLayer(nn.Module):
 
     # A state holds the grid as numbers, so that it is not loaded into another without a word.
     def get_extra_state(self) -> Tensor:
-        base = self.grid.ratio
-        return torch.tensor([base.numerator, base.denominator, self.grid.rotations], device="cpu")
+        group = [float(self.grid.base), self.grid.rotations, self.grid.mirrored]
+        return torch.tensor(group, dtype=torch.float64, device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
-        if not torch.equal(state.cpu(), self.get_extra_state()):
-            p, q, rotations = state.tolist()
-            raise ValueError(f"the weights were learned on base {p / q:.6g}, rotations {rotations}, not on {self.grid}")
+        # Averages of states, in whatever precision, are of the same group.
+        if not torch.allclose(state.cpu().double(), self.get_extra_state(), rtol=0, atol=1e-3):
+            base, rotations, mirrored = state.tolist()
+            theirs = f"base {base:.6g}, rotations {rotations:.0f}{', mirrored' if round(mirrored) else ''}"
+            raise ValueError(f"the weights were learned on {theirs}, not on {self.grid}")
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         # The weights of torch's own convolution fit as well: they lack the grid, and the axis of one scale.
@@ -126,16 +110,18 @@ class KernelLayer(nn.Module):
         if weight is not None and f"{prefix}_extra_state" not in state_dict and self.kernel != Samples():
             raise ValueError(f"weights of a torch convolution are samples, which {self.kernel} does not learn")
         state_dict.setdefault(f"{prefix}_extra_state", self.get_extra_state())
-        if weight is not None and weight.ndim == self.weight.ndim - 1 and self.grid.rotations == 1:
+        if weight is not None and weight.ndim == self.weight.ndim - 1 and self.grid.orientations == 1:
             state_dict[f"{prefix}weight"] = weight.unsqueeze(2)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
         self._fit_matrices()  # with assign=True the weights may be of another dtype and on another device now
 
-    def _grid(self, grid: Grid | None) -> Grid:
-        if grid is None and self.ndim is not None:
-            return Grid(self.ndim)
-        if grid is None or self.ndim not in (None, grid.ndim):
-            raise ValueError(f"expected a grid{'' if self.ndim is None else f' with ndim={self.ndim}'}, got {grid}")
+    @classmethod
+    def _own(cls, grid: Grid | None) -> Grid:
+        """Return the grid, or the dyadic one if there is none, after checking its dimensions."""
+        if grid is None and cls.ndim is not None:
+            return Grid(cls.ndim)
+        if grid is None or cls.ndim not in (None, grid.ndim):
+            raise ValueError(f"expected a grid{'' if cls.ndim is None else f' with ndim={cls.ndim}'}, got {grid}")
         return grid
 
     def _repr(self, scales: str, **options: Any) -> str:
@@ -148,7 +134,7 @@ class KernelLayer(nn.Module):
 
 
 def positive(name: str, value: int) -> int:
-    """Gives the value, or raises a ValueError if it is no whole number or below 1."""
+    """Return the value, or raise a ValueError if it is not a whole number or is below 1."""
     if not isinstance(value, Integral):
         raise ValueError(f"{name} must be a whole number, got {value!r}")
     if value < 1:
@@ -163,6 +149,6 @@ def _odd(kernel_size: int | Sequence[int], grid: Grid) -> tuple[int, ...]:
         raise ValueError(f"kernel_size must be a number or {grid.ndim} of them, got {kernel_size}")
     if any(n % 2 == 0 for n in size):
         raise ValueError(f"kernel_size must be odd to keep the kernel's centre, got {kernel_size}")
-    if grid.rotations > 1 and len(set(size)) > 1:
+    if grid.orientations > 1 and len(set(size)) > 1:
         raise ValueError(f"kernels that are turned must be square, got kernel_size={kernel_size}")
     return size

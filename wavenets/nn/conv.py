@@ -9,7 +9,7 @@ from torch import Tensor
 from wavenets import functional
 from wavenets.grid import Grid
 from wavenets.kernels import Kernel
-from wavenets.levels import Levels
+from wavenets.levels import Levels, known
 from wavenets.nn._kernel import KernelLayer, positive
 
 
@@ -37,8 +37,19 @@ class LiftingConv(KernelLayer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        common = in_channels, out_channels, kernel_size, stride, padding_mode, bias, grid, kernel
-        super().__init__(*common, (out_channels, in_channels), device, dtype)
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            shape=(out_channels, in_channels),
+            grid=self._own(grid),
+            stride=stride,
+            bias=bias,
+            kernel=kernel,
+            padding_mode=padding_mode,
+            device=device,
+            dtype=dtype,
+        )
         self.num_scales = positive("num_scales", num_scales)
         self.max_pool = positive("max_pool", max_pool)
 
@@ -49,10 +60,6 @@ class LiftingConv(KernelLayer):
         return samples[0] if samples.ndim > self.weight.ndim else samples
 
     def forward(self, input: Tensor) -> Levels:
-        if self.stretches:
-            if self.max_pool > 1:
-                raise ValueError(f"{self.grid} lifts without pooling, got max_pool={self.max_pool}: pool afterwards")
-            return self.stretched(self.grid.views(input, self.num_scales))
         options: dict[str, Any] = {"stride": self.stride, "max_pool": self.max_pool, "padding_mode": self.padding_mode}
         return functional.lift(input, self.samples(), self.bias, num_scales=self.num_scales, grid=self.grid, **options)
 
@@ -86,18 +93,26 @@ class GroupConv(KernelLayer):
     ) -> None:
         if positive("groups", groups) and (in_channels % groups or out_channels % groups):
             raise ValueError(f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}")
-        common = in_channels, out_channels, kernel_size, stride, padding_mode, bias, grid, kernel
-        turns = [] if grid is None or grid.rotations == 1 else [grid.rotations]
-        shape = out_channels, in_channels // groups, positive("scale_extent", scale_extent), *turns
-        super().__init__(*common, shape, device, dtype)
+        grid = self._own(grid)
+        orientations = [grid.orientations] if grid.orientations > 1 else []
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            shape=(out_channels, in_channels // groups, positive("scale_extent", scale_extent), *orientations),
+            grid=grid,
+            stride=stride,
+            bias=bias,
+            kernel=kernel,
+            padding_mode=padding_mode,
+            device=device,
+            dtype=dtype,
+        )
         self.scale_extent = scale_extent
         self.groups = groups
 
     def forward(self, input: Sequence[Tensor]) -> Levels:
-        if self.stretches:
-            if self.scale_extent > 1 or self.groups > 1:
-                raise ValueError(f"levels of {self.grid} cannot be brought together: use scale_extent=1, groups=1")
-            return self.stretched(input)
+        known(input, self.grid)
         options: dict[str, Any] = {"stride": self.stride, "groups": self.groups, "padding_mode": self.padding_mode}
         return functional.group_conv(input, self.samples(), self.bias, grid=self.grid, **options)
 

@@ -17,7 +17,7 @@ class BatchNorm(nn.Module):
     depend on which levels there are.
 
     Args:
-        channels: Number of channels C.
+        num_features: Number of channels C.
         eps: Added to the variance.
         momentum: Weight of the newest batch in the running statistics; None is a cumulative average.
 
@@ -31,10 +31,10 @@ class BatchNorm(nn.Module):
         True
     """
 
-    def __init__(self, channels: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
         super().__init__()
         # A member rather than a base class: nn.SyncBatchNorm.convert_sync_batchnorm then finds and converts it.
-        self.norm = nn.BatchNorm1d(channels, eps, momentum)
+        self.norm = nn.BatchNorm1d(num_features, eps, momentum)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         for name in self.norm.state_dict():  # torch's own batch norm fits as well
@@ -43,16 +43,17 @@ class BatchNorm(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def forward(self, input: Sequence[Tensor]) -> Levels:
-        check_levels(input)
+        levels = check_levels(input)
         if torch.compiler.is_compiling() and not self.training:  # where layouts are the compiler's, and a view costs
             norm = self.norm
             mean, var, weight, bias = norm.running_mean, norm.running_var, norm.weight, norm.bias
-            return Levels(*(F.batch_norm(level, mean, var, weight, bias, eps=norm.eps) for level in input))
-        channels_last = [level.movedim(1, -1) for level in input]
+            return levels.map(lambda level: F.batch_norm(level, mean, var, weight, bias, eps=norm.eps))
+        channels_last = [level.movedim(1, -1) for level in levels]
         flat = [level.flatten(0, -2) for level in channels_last]  # (positions, C)
         if self.training:
             # "unsafe": the parts do not know of each other, and may be modified in place.
             normed = torch.unsafe_split_with_sizes(self.norm(torch.cat(flat)), [len(level) for level in flat])
         else:
             normed = tuple(self.norm(level) for level in flat)
-        return Levels(*(y.view(level.shape).movedim(-1, 1) for y, level in zip(normed, channels_last, strict=True)))
+        shaped = (y.view(level.shape).movedim(-1, 1) for y, level in zip(normed, channels_last, strict=True))
+        return Levels(*shaped, grid=levels.grid)

@@ -20,15 +20,15 @@ class _ScalePool(nn.Module):
         self.window: Any = self.pool(kernel_size, stride, padding, **options)
 
     def forward(self, input: Sequence[Tensor]) -> Levels:
-        check_levels(input)
+        levels = check_levels(input)
         for i, level in enumerate([] if exporting() else input):
             least = self._least_size(level.ndim - 2)
             if any(size < n for size, n in zip(level.shape[2:], least, strict=True)):
                 raise ValueError(
                     f"level {i} of size {tuple(level.shape[2:])} is smaller than the pooling window, which needs "
-                    f"{max(least)} samples: give a longer input or use fewer scales"
+                    f"{max(least)} samples: use a longer input or use fewer scales"
                 )
-        return Levels(*(self.window(level) for level in input))
+        return levels.map(self.window)
 
     def _least_size(self, ndim: int) -> list[int]:
         given = self.window.kernel_size, self.window.padding, getattr(self.window, "dilation", 1)

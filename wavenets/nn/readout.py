@@ -1,184 +1,353 @@
-"""Where features leave the group."""
+"""Where features leave the group: as one vector, as one map, or as one upright level for each scale."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from wavenets.grid import Grid
-from wavenets.levels import Levels, check_levels
+from wavenets.levels import Levels, check_levels, grid_of
+from wavenets.point_group import PointGroup
 
-Mode = Literal["finest", "max", "mean", "logsumexp"]
+Mode = Literal["finest", "mean", "max", "logsumexp", "confident"]
 Positions = Literal["mean", "max"]
 
+Scales = list[list[Tensor]]  # for each scale one tensor (B, C, …) for each orientation, all upright and of one shape
 
-class Readout(nn.Module):
-    """Leaves the group: pools each level over its positions, then reduces over the levels.
+
+class _Reduction(nn.Module):
+    """What readouts by a mode have in common: how levels of one shape become one tensor."""
+
+    def __init__(self, mode: Mode, dropout: float = 0.0) -> None:
+        super().__init__()
+        if mode not in get_args(Mode):
+            raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
+        if mode in ("finest", "confident") and dropout:
+            raise ValueError(f"mode={mode!r} reads one scale, so none can be left out, got dropout={dropout}")
+        self.mode, self.dropout = mode, _checked(dropout)
+
+    def extra_repr(self) -> str:
+        return f"{self.mode!r}{f', dropout={self.dropout}' if self.dropout else ''}"
+
+    def _reduced(self, scales: Scales, group: PointGroup) -> Tensor:
+        """Reduce over all levels, in an order under which turns and reflections change no bit."""
+        if self.mode == "finest":
+            return torch.stack(scales[0]).amax(0)
+        kept = _kept(scales, self.dropout if self.training else 0.0)
+        if self.mode == "mean":
+            means = torch.stack([group.mean(scale) for scale in scales])
+            return means.mean(0) if kept is None else (means * kept).sum(0) / kept.sum(0)
+        maxima = torch.stack([torch.stack(scale).amax(0) for scale in scales])
+        maximum = (maxima if kept is None else maxima.masked_fill(~kept, -torch.inf)).amax(0)
+        if self.mode == "max":
+            return maximum
+        shift = maximum.detach().nan_to_num(neginf=0.0)
+        sums = torch.stack([group.sum([(y - shift).exp() for y in scale]) for scale in scales])
+        return shift + (sums if kept is None else sums * kept).sum(0).log()
+
+
+class Readout(_Reduction):
+    """Leaves the group as one vector: pools each level over its positions, then reduces over the levels.
 
     Args:
-        mode: "finest" takes scale 0, "mean", "max" and "logsumexp" reduce over all levels; these are then invariant to
-            rescaling, but for the levels that enter and leave at the two ends. Over turns "max" is invariant exactly,
-            and so is "finest", which takes the maximum over all turns of scale 0.
+        mode: "finest" takes the maximum over the orientations of scale 0. "mean", "max" and "logsumexp" reduce over all
+            levels. "confident" takes the mean over orientations, and of the scales, for each example, the one whose
+            answer is surest: that with the largest probability, of logits.
         positions: "mean" or "max" over the positions of a level.
         dropout: Scale dropout: in training a scale of an example is left out with this probability, never all of them,
             so that every scale learns to tell classes apart.
-        grid: The group; needed if there are rotations.
+
+    Note:
+        All modes are invariant to turns and reflections to the last bit, and, but for "finest", to rescaling up to the
+        scales that enter and leave at the two ends. Confidence is not a measure of scale by itself: some networks are
+        surest of views that are too coarse or too fine. See ``Canonicalize`` for a score that is learned.
 
     Shape:
         Levels of features or logits, (B, C, …) or (B, C) -> (B, C).
 
     Raises:
-        ValueError: If an argument is none of these; in ``forward`` if the input is not levels.
+        ValueError: If an argument is out of range; in ``forward`` if the input is not levels, or their grid is unknown.
 
     Example:
-        >>> Readout("max")([torch.zeros(2, 3, 8), torch.ones(2, 3, 4)])
+        >>> from wavenets import Grid, Levels
+        >>> Readout("max")(Levels(torch.zeros(2, 3, 8), torch.ones(2, 3, 4), grid=Grid(1)))
         tensor([[1., 1., 1.],
                 [1., 1., 1.]])
     """
 
-    def __init__(
-        self, mode: Mode, positions: Positions = "mean", dropout: float = 0.0, grid: Grid | None = None
-    ) -> None:
-        super().__init__()
-        if mode not in get_args(Mode):
-            raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
-        if mode == "finest" and dropout:
-            raise ValueError(f"of the finest scale alone none can be left out, got dropout={dropout}")
-        self.mode = mode
-        self.positions, self.dropout, self.rotations = _options(positions, dropout, grid)
+    def __init__(self, mode: Mode, positions: Positions = "mean", dropout: float = 0.0) -> None:
+        super().__init__(mode, dropout)
+        if positions not in get_args(Positions):
+            raise ValueError(f"positions must be mean or max, got {positions!r}")
+        self.positions = positions
 
-    def forward(self, input: Sequence[Tensor]) -> Tensor:
-        check_levels(input, self.rotations)
-        pooled = _pool(input, self.positions)
-        if self.mode == "finest":
-            return pooled[: self.rotations].amax(0)
-        kept = _kept(pooled, self.dropout if self.training else 0.0, self.rotations)
-        if self.mode == "mean":
-            return pooled.mean(0) if kept is None else (pooled * kept).sum(0) / kept.sum(0)
-        if kept is not None:
-            pooled = pooled.masked_fill(~kept, -torch.inf)
-        return pooled.amax(0) if self.mode == "max" else pooled.logsumexp(0)
+    def forward(self, input: Levels) -> Tensor:
+        grid = grid_of(input)
+        scales = grid.by_scale(_pooled(input, self.positions))
+        if self.mode == "confident":
+            return _pick([grid.group.mean(scale) for scale in scales], self.chosen(input))
+        return self._reduced([list(scale) for scale in scales], grid.group)
+
+    def chosen(self, input: Levels) -> Tensor:
+        """Return the scale with the surest answer for each example, (B,), the finest of equally sure ones."""
+        grid = grid_of(input)
+        logits = [grid.group.mean(scale) for scale in grid.by_scale(_pooled(input, self.positions))]
+        return torch.stack([_probability(y).amax(1) for y in logits]).argmax(0)
 
     def extra_repr(self) -> str:
-        positions = "" if self.positions == "mean" else f", positions={self.positions!r}"
-        return f"{self.mode!r}{positions}{f', dropout={self.dropout}' if self.dropout else ''}"
+        return super().extra_repr() + ("" if self.positions == "mean" else f", positions={self.positions!r}")
+
+
+class MapReadout(_Reduction):
+    """Leaves the group as one map: brings every level to the finest size and upright, then reduces over the levels.
+
+    Each level is upscaled in its own frame, since upscaling does not commute with turns to the last bit, and then
+    turned back. If the signal is turned or mirrored, the map is turned or mirrored with it, to the last bit. If it is
+    rescaled, the levels are exact, and the map up to the scales that enter and leave, and up to interpolation.
+
+    Args:
+        mode: "finest" takes the maximum over the orientations of scale 0. "mean", "max" and "logsumexp" reduce over all
+            levels. "confident" takes the mean over orientations, and of the scales, for each example, the one whose
+            answer is surest: the mean probability of the classes that are predicted, over all positions where that is
+            not class 0, the background; with one logit the mean probability p of the positions where p > ½.
+        dropout: Scale dropout, see ``Readout``.
+
+    Note:
+        Confidence is not a measure of scale by itself: it chose well for a released network for vessels, and too coarse
+        or too fine a scale for others. See ``Canonicalize`` for a score that is learned.
+
+    Shape:
+        Levels (B, C, L_i) -> (B, C, L), or (B, C, H_i, W_i) -> (B, C, H, W): the size of level 0.
+
+    Raises:
+        ValueError: If an argument is out of range; in ``forward`` if the input is not levels, or their grid is unknown.
+
+    Example:
+        >>> from wavenets import Grid
+        >>> views = Grid(2, rotations=4, mirrored=True).views(torch.randn(1, 3, 33, 40), num_scales=2)
+        >>> MapReadout("mean")(views).shape
+        torch.Size([1, 3, 33, 40])
+    """
+
+    def forward(self, input: Levels) -> Tensor:
+        grid = grid_of(input)
+        if self.mode != "confident":
+            count = grid.orientations if self.mode == "finest" else len(input)
+            return self._reduced(_upright(input[:count], grid), grid.group)
+        scales, logits = Grid(grid.ndim, grid.base), _means(input, grid)
+        return _pick([scale[0] for scale in _upright(logits, scales)], _surest(logits))
+
+    def chosen(self, input: Levels) -> Tensor:
+        """Return the scale with the surest answer for each example, (B,), the finest of equally sure ones."""
+        return _surest(_means(input, grid_of(input)))
 
 
 class GatedReadout(nn.Module):
     """Leaves the group by logits of each level, weighted by a softmax over levels of a learned score.
 
-    So the network itself can tell which scale says something, where a mean hears all alike. It is invariant to
-    rescaling, but for the levels that enter and leave.
+    So the network itself learns which scale is informative, where a mean weights all alike. It is invariant to turns
+    and reflections to the last bit, and to rescaling up to the levels that enter and leave.
 
     Args:
         channels: Channels of the features.
         num_classes: Number of logits.
         positions: "mean" or "max" over the positions of a level.
         dropout: Scale dropout, see ``Readout``.
-        grid: The group; needed for dropout if there are rotations.
 
     Shape:
         Levels (B, C, …) -> logits (B, num_classes).
 
     Raises:
-        ValueError: If an argument is out of range; in ``forward`` if the input is not levels.
+        ValueError: If an argument is out of range; in ``forward`` if the input is not levels, or their grid is unknown.
 
     Example:
-        >>> GatedReadout(8, num_classes=10)([torch.randn(2, 8, n) for n in (40, 20)]).shape
+        >>> from wavenets import Grid, Levels
+        >>> GatedReadout(8, num_classes=10)(Levels(torch.randn(2, 8, 40), torch.randn(2, 8, 20), grid=Grid(1))).shape
         torch.Size([2, 10])
     """
 
-    def __init__(
-        self,
-        channels: int,
-        num_classes: int,
-        positions: Positions = "mean",
-        dropout: float = 0.0,
-        grid: Grid | None = None,
-    ) -> None:
+    def __init__(self, channels: int, num_classes: int, positions: Positions = "mean", dropout: float = 0.0) -> None:
         super().__init__()
-        self.positions, self.dropout, self.rotations = _options(positions, dropout, grid)
+        if positions not in get_args(Positions):
+            raise ValueError(f"positions must be mean or max, got {positions!r}")
+        self.positions, self.dropout = positions, _checked(dropout)
         self.logits = nn.Linear(channels, num_classes)
         self.score = nn.Linear(channels, 1)
 
-    def forward(self, input: Sequence[Tensor]) -> Tensor:
-        check_levels(input, self.rotations)
-        pooled = _pool(input, self.positions)
-        score = self.score(pooled)
-        kept = _kept(pooled, self.dropout if self.training else 0.0, self.rotations)
-        if kept is not None:
-            score = score.masked_fill(~kept, -torch.inf)
-        return (score.softmax(0) * self.logits(pooled)).sum(0)
+    def forward(self, input: Levels) -> Tensor:
+        grid = grid_of(input)
+        pooled = _pooled(input, self.positions)
+        logits, score = ([layer(y) for y in pooled] for layer in (self.logits, self.score))
+        return _gated(logits, score, grid, self.dropout if self.training else 0.0)
 
     def extra_repr(self) -> str:
         return f"positions={self.positions!r}, dropout={self.dropout}"
 
 
-class OrientationPool(nn.Module):
-    """Pools features over turns, in the signal's own frame: maps that turn with the image, for dense outputs.
+class GatedMapReadout(nn.Module):
+    """Leaves the group as one map: logits of each level, weighted at every position by a softmax of a learned score.
+
+    Equivariant as ``MapReadout`` is.
 
     Args:
-        mode: "max" or "mean" over the turns of a scale. Either is equivariant to quarter turns to the last bit.
-        grid: The group.
+        channels: Channels of the features.
+        num_classes: Channels of the map.
+        dropout: Scale dropout, see ``Readout``.
 
     Shape:
-        R levels (B, C, H_i, W_i) or turned, for each scale -> one level (B, C, H_i, W_i) for each scale.
+        Levels (B, C, L_i) -> (B, num_classes, L), or (B, C, H_i, W_i) -> (B, num_classes, H, W).
 
     Raises:
-        ValueError: If there is no such mode; in ``forward`` if the levels are not R for each scale.
+        ValueError: If an argument is out of range; in ``forward`` if the input is not levels, or their grid is unknown.
 
     Example:
-        >>> grid = Grid(2, rotations=4)
-        >>> pool = OrientationPool("max", grid)
-        >>> [tuple(level.shape) for level in pool(grid.views(torch.randn(1, 3, 20, 30), num_scales=2))]
-        [(1, 3, 20, 30), (1, 3, 10, 15)]
+        >>> from wavenets import Grid
+        >>> views = Grid(2, rotations=4).views(torch.randn(1, 3, 33, 40), num_scales=2)
+        >>> GatedMapReadout(3, num_classes=5)(views).shape
+        torch.Size([1, 5, 33, 40])
     """
 
-    def __init__(self, mode: Literal["max", "mean"], grid: Grid) -> None:
+    def __init__(self, channels: int, num_classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = _checked(dropout)
+        self.logits = nn.Conv1d(channels, num_classes, 1)  # on positions in a row: in 1D and 2D alike
+        self.score = nn.Conv1d(channels, 1, 1)
+
+    def forward(self, input: Levels) -> Tensor:
+        grid = grid_of(input)
+
+        def map_of(layer: nn.Module) -> list[Tensor]:
+            levels = input.map(lambda level: layer(level.flatten(2)).unflatten(2, level.shape[2:]))
+            return [level for scale in _upright(levels, grid) for level in scale]
+
+        return _gated(map_of(self.logits), map_of(self.score), grid, self.dropout if self.training else 0.0)
+
+    def extra_repr(self) -> str:
+        return f"dropout={self.dropout}"
+
+
+class OrientationPool(nn.Module):
+    """Pools features over orientations, in the frame of the signal: one upright level for each scale.
+
+    Args:
+        mode: "max" or "mean" over the orientations of a scale. Either is equivariant to turns and reflections to the
+            last bit.
+
+    Shape:
+        N levels (B, C, H_i, W_i) or transposed, for each scale -> one level (B, C, H_i, W_i) for each scale, on a grid
+        of scales alone.
+
+    Raises:
+        ValueError: If there is no such mode; in ``forward`` if the input is not levels, or their grid is unknown.
+
+    Example:
+        >>> from wavenets import Grid
+        >>> views = Grid(2, rotations=4).views(torch.randn(1, 3, 20, 30), num_scales=2)
+        >>> OrientationPool("max")(views)
+        Levels((1, 3, 20, 30), (1, 3, 10, 15), grid=Grid(ndim=2, base=2))
+    """
+
+    def __init__(self, mode: Literal["max", "mean"]) -> None:
         super().__init__()
         if mode not in ("max", "mean"):
             raise ValueError(f"mode must be max or mean, got {mode!r}")
-        self.mode, self.grid = mode, grid
+        self.mode = mode
 
-    def forward(self, input: Sequence[Tensor]) -> Levels:
-        rotations = self.grid.rotations
-        check_levels(input, rotations)
-        return Levels(*(self._pool(input[i : i + rotations]) for i in range(0, len(input), rotations)))
-
-    def _pool(self, features: Sequence[Tensor]) -> Tensor:
-        upright, finer = self.grid.upright(features), self.grid.rotations // self.grid.turns
-        if self.mode == "max":
-            return torch.stack(upright).amax(0)
-        # A quarter turn moves every orientation finer places on. The sum of opposite ones, then of these sums, stays
-        # what it is, since a + b = b + a.
-        while len(upright) > finer:
-            half = len(upright) // 2
-            upright = [a + b for a, b in zip(upright[:half], upright[half:], strict=True)]
-        return sum(upright[1:], upright[0]) / self.grid.rotations
+    def forward(self, input: Levels) -> Levels:
+        grid = grid_of(input)
+        pool: Callable[[list[Tensor]], Tensor] = grid.group.mean if self.mode == "mean" else _maximum
+        return Levels(*(pool(grid.upright(scale)) for scale in grid.by_scale(input)), grid=Grid(grid.ndim, grid.base))
 
     def extra_repr(self) -> str:
-        return f"{self.mode!r}, grid={self.grid}"
+        return repr(self.mode)
 
 
-def _options(positions: Positions, dropout: float, grid: Grid | None) -> tuple[Positions, float, int]:
-    if positions not in get_args(Positions):
-        raise ValueError(f"positions must be mean or max, got {positions!r}")
+def _maximum(parts: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(parts)).amax(0)
+
+
+def _checked(dropout: float) -> float:
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be from 0 to below 1, got {dropout}")
-    return positions, dropout, grid.rotations if grid else 1
+    return dropout
 
 
-def _pool(input: Sequence[Tensor], positions: Positions) -> Tensor:
-    """The levels (B, C, …) pooled over their positions and stacked: (levels, B, C). (B, C) has none any more."""
-    flat = [level.flatten(2) if level.ndim > 2 else level[..., None] for level in input]
-    return torch.stack([level.mean(2) if positions == "mean" else level.amax(2) for level in flat])
+def _pooled(input: Levels, positions: Positions) -> list[Tensor]:
+    """Return the levels (B, C, …) pooled over their positions, (B, C); levels (B, C) have none any more."""
+    flat = [level.flatten(2) if level.ndim > 2 else level[..., None] for level in check_levels(input)]
+    return [level.mean(2) if positions == "mean" else level.amax(2) for level in flat]
 
 
-def _kept(pooled: Tensor, dropout: float, rotations: int) -> Tensor | None:
-    """Which scales of which example to keep, (levels, B, 1); the turns of a scale stay together. None for all."""
+def _upright(levels: Sequence[Tensor], grid: Grid) -> Scales:
+    """Return all levels at the size of the finest, scale by scale, and then upright."""
+    scales = grid.by_scale(levels)
+    output = []
+    for i, scale in enumerate(scales):
+        same_size = []
+        for orientation, level in enumerate(scale):
+            for finer in reversed(range(i)):
+                level = grid.upscale(level, scales[finer][orientation].shape[2:])
+            same_size.append(level)
+        output.append(grid.upright(same_size))
+    return output
+
+
+def _means(levels: Sequence[Tensor], grid: Grid) -> list[Tensor]:
+    """Return the mean over the orientations of each scale, upright, at its own size."""
+    return [grid.group.mean(grid.upright(scale)) for scale in grid.by_scale(levels)]
+
+
+def _kept(scales: Scales, dropout: float) -> Tensor | None:
+    """Return which scales of which example to keep, (S, B, 1, …), or None for all; orientations stay together."""
     if not dropout:
         return None
-    drawn = torch.rand(len(pooled) // rotations, pooled.shape[1], 1, device=pooled.device)
-    kept = (drawn >= dropout) | (drawn == drawn.amax(0))  # the largest stays in any case
-    return kept.repeat_interleave(rotations, 0)
+    like = scales[0][0]
+    drawn = torch.rand(len(scales), len(like), *[1] * (like.ndim - 1), device=like.device)
+    return (drawn >= dropout) | (drawn == drawn.amax(0))  # the largest stays in any case
+
+
+def _gated(logits: Sequence[Tensor], score: Sequence[Tensor], grid: Grid, dropout: float) -> Tensor:
+    """Return Σ softmax(score) · logits over all levels, in an order under which turns and reflections change no bit."""
+    shift = _maximum(score)
+    weights = [(y - shift).exp() for y in score]
+    kept = _kept([list(scale) for scale in grid.by_scale(weights)], dropout)
+
+    def total(parts: list[Tensor]) -> Tensor:
+        sums = torch.stack([grid.group.sum(scale) for scale in grid.by_scale(parts)])
+        return (sums if kept is None else sums * kept).sum(0)
+
+    return total([w * y for w, y in zip(weights, logits, strict=True)]) / total(weights)
+
+
+def _probability(logits: Tensor) -> Tensor:
+    """Return the probabilities of all classes; of one logit those of background and foreground."""
+    if logits.shape[1] > 1:
+        return logits.softmax(1)
+    p = logits.sigmoid()
+    return torch.cat([1 - p, p], 1)
+
+
+def _surest(maps: Sequence[Tensor]) -> Tensor:
+    """Return the scale whose map is surest of what it shows, (B,)."""
+    return torch.stack([mean_confidence(y) for y in maps]).argmax(0)
+
+
+def mean_confidence(logits: Tensor) -> Tensor:
+    """Return the mean probability of what a map predicts, over the positions that are not background, (B,).
+
+    Zero where all of a map is background.
+
+    Args:
+        logits: Of shape (B, C, …): of C classes, of which class 0 is background, or one logit of the foreground.
+    """
+    p, predicted = _probability(logits).flatten(2).max(1)
+    foreground = predicted != 0
+    return (p * foreground).sum(1) / foreground.sum(1).clamp(min=1)
+
+
+def _pick(scales: Sequence[Tensor], chosen: Tensor) -> Tensor:
+    """Return of each example the scale that was chosen for it."""
+    stack = torch.stack(list(scales))
+    index = chosen.view(1, -1, *[1] * (stack.ndim - 2)).expand(1, *stack.shape[1:])
+    return stack.gather(0, index).squeeze(0)

@@ -38,7 +38,7 @@ class Views(nn.Module):
 
     def __init__(self, num_scales: int, grid: Grid) -> None:
         super().__init__()
-        if grid.rotations > grid.turns:
+        if grid.exact != grid:
             raise ValueError(f"there are views at quarter turns only: use rotations=4 in place of {grid.rotations}")
         self.num_scales, self.grid = positive("num_scales", num_scales), grid
 
@@ -69,5 +69,4 @@ class PerLevel(nn.Module):
         self.module = module
 
     def forward(self, input: Sequence[Tensor]) -> Levels:
-        check_levels(input)
-        return Levels(*(self.module(level) for level in input))
+        return check_levels(input).map(self.module)
