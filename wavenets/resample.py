@@ -53,9 +53,15 @@ def downscaled_size(n: int, base: Fraction, ndim: int) -> int:
     return (2 * n * q + p - 1 + n * q // p % 2) // (2 * p)
 
 
+def refined_size(n: int, base: Fraction, ndim: int) -> int:
+    """Return the size nearest to n · base that T brings back to n."""
+    p, q = base.numerator, base.denominator
+    return n * p // q if ndim == 1 else (2 * n * p + q) // (2 * q)
+
+
 @precisely
 def downscale1d(x: Tensor, base: Fraction) -> Tensor:
-    """Resample (B, C, L) to ceil(L / base) samples: y[n] = Σ_m x[m] h(m - n·base).
+    """Resample (B, C, L) to ceil(L / base) samples: y[n] = Σ_m x[m] h(m - n·base). A base below 1 makes it longer.
 
     Equal to ``torchaudio.functional.resample(x, p, q)``, base = p/q. The filter's offset repeats every q outputs, which
     lie p inputs apart: q filters with stride p.
@@ -168,7 +174,7 @@ def upscale(y: Tensor, size: Sequence[int], base: Fraction) -> Tensor:
 
 def reach(base: Fraction) -> int:
     """Return how many samples the low-pass filter of T reaches to either side."""
-    return math.floor(ZERO_CROSSINGS * float(base) / ROLLOFF)
+    return math.floor(ZERO_CROSSINGS * max(float(base), 1) / ROLLOFF)
 
 
 def lowpass(base: Fraction, like: Tensor) -> Tensor:
@@ -182,7 +188,7 @@ def lowpass(base: Fraction, like: Tensor) -> Tensor:
 
 def windowed_sinc(t: Tensor, base: Fraction) -> Tensor:
     """Return h(t), t in samples of the input: a sinc under a Hann window, of sum 1."""
-    cutoff = ROLLOFF / float(base)  # in units of the input's Nyquist frequency
+    cutoff = ROLLOFF / max(float(base), 1)  # in units of the input's Nyquist frequency
     t = cutoff * t
     window = torch.cos(t * (math.pi / 2 / ZERO_CROSSINGS)) ** 2 * (t.abs() < ZERO_CROSSINGS)
     return cutoff * torch.sinc(t) * window
