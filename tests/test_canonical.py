@@ -284,6 +284,12 @@ def test_in_training_values_stay_and_the_gradient_reaches_the_score() -> None:
     torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-14)
 
 
+@pytest.mark.parametrize("make, shape", [(classifier, (0, 5)), (segmenter, (0, 2, 30, 41))])
+def test_an_empty_batch_has_the_shape_of_the_answer(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> None:
+    net = Canonicalize(make(), convolutions(), Grid(2, rotations=4), 2, 1)
+    assert net(noise(0, 1, 30, 41)).shape == shape
+
+
 def test_a_canonicalized_network_is_saved_and_pickled() -> None:
     net, x = Canonicalize(segmenter(), Score(), Grid(2, 2**0.5, rotations=4), 3, 1).eval(), noise(2, 1, 30, 41)
     assert {name.split(".")[0] for name in net.state_dict()} == {"network", "score"}

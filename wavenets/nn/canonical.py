@@ -134,6 +134,8 @@ class Canonicalize(nn.Module):
             views: All views.
             chosen: Number of the view of each example, (B,).
         """
+        if not len(chosen):  # of an empty batch the shape alone
+            return self.network(views[self.views.finer * self.views.grid.orientations])
         levels, alike = chosen.tolist(), dict[torch.Size, list[int]]()
         for example, level in enumerate(levels):  # views of one size are one batch, whatever their orientation
             alike.setdefault(views[level].shape, []).append(example)
