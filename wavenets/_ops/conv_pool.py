@@ -55,7 +55,7 @@ def conv1d_max_pool(input: Tensor, weight: Tensor, bias: Tensor | None, stride: 
     matrix = moved.unflatten(2, (hop, span)).permute(1, 3, 2, 0).reshape(in_channels * span, hop * out_channels)
 
     if 1 < max_pool <= 256:  # the place of a maximum in its window is kept in a byte
-        if _autocasts(rows):
+        if autocasts(rows):
             rows, matrix = (x.to(torch.get_autocast_dtype(rows.device.type)) for x in (rows, matrix))
         output, _ = _MaxPooledProduct.apply(rows.flatten(0, 1), matrix, max_pool, out_channels)
         output = output.unflatten(0, (len(input), count)).flatten(1, 2)[:, : length // max_pool].transpose(1, 2)
@@ -135,7 +135,7 @@ def _chunk(matrix: Tensor) -> int:
     return max(1, CHUNK.get(matrix.device.type, CHUNK["cuda"]) // matrix.shape[1])
 
 
-def _autocasts(x: Tensor) -> bool:
+def autocasts(x: Tensor) -> bool:
     """Whether autocast would convert an input of a matrix product."""
     available = torch.amp.is_autocast_available(x.device.type)  # not on the meta device
     return available and torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64

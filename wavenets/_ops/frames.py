@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavenets._ops.conv_pool import autocasts
 from wavenets.grid import Grid
 from wavenets.point_group import PointGroup
 
@@ -32,12 +33,14 @@ class Scale:
 
     def __init__(self, features: Sequence[Tensor], grid: Grid, groups: int = 1) -> None:
         self.features, self.group, self.groups = features, grid.group, groups
-        rows = sum(len(feature) * feature.shape[2:].numel() for feature in features)
+        count = sum(len(feature) * feature.shape[2:].numel() for feature in features)
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        self.by_rows = grid.orientations > 1 and groups == 1 and not traced and rows < 2**31
+        self.by_rows = grid.orientations > 1 and groups == 1 and not traced and count < 2**31  # tables are int32
         if self.by_rows:
             channels = features[0].shape[1]
-            self.rows = torch.cat([feature.permute(0, 2, 3, 1).reshape(-1, channels) for feature in features])
+            rows = torch.cat([feature.permute(0, 2, 3, 1).reshape(-1, channels) for feature in features])
+            # As the convolution would do, but before there are N times as many.
+            self.rows = rows.to(torch.get_autocast_dtype(rows.device.type)) if autocasts(rows) else rows
 
     def seen_from(self, frame: int) -> Tensor:
         """Return what a frame sees, (B, N·C, H, W): all orientations, each turned and mirrored into the frame."""
