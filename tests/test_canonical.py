@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.export import Dim
 
 from tests.networks import noise
 from wavenets import Grid, Levels, equivariant, resample
@@ -162,6 +163,18 @@ def test_compositions_are_the_mean_over_poses_at_the_surest_scale() -> None:
     both = Grid(2, base=2**0.5, rotations=4, mirrored=True)
     torch.testing.assert_close(net(x), equivariant(network, both, 5, "confident", maps=True)(x), rtol=0, atol=1e-12)
     assert all(map_error(net, x, both, 0, *element) < 1e-14 for element in D4[1:])
+
+
+@pytest.mark.parametrize("grid", [Grid(1, "3/2"), Grid(2, 2**0.5, rotations=4)], ids=str)
+def test_finer_views_are_compiled_and_exported_for_all_sizes(grid: Grid) -> None:
+    conv = nn.Conv1d if grid.ndim == 1 else nn.Conv2d
+    net = equivariant(conv(2, 3, 3, padding=1), grid, 3, "confident", maps=True, finer=1).eval()
+    x, other = noise(2, 2, *(33, 40)[: grid.ndim]), noise(3, 2, *(44, 37)[: grid.ndim])
+    exported = torch.export.export(net, (x,), dynamic_shapes=({dim: Dim.DYNAMIC for dim in (0, *range(2, x.ndim))},))
+    compiled = torch.compile(net, fullgraph=True, dynamic=True, backend="eager")
+    for some in (x, other):
+        torch.testing.assert_close(exported.module()(some), net(some), rtol=0, atol=1e-6)
+        torch.testing.assert_close(compiled(some), net(some), rtol=0, atol=1e-6)
 
 
 # On one view

@@ -166,7 +166,7 @@ class Grid:
         def refined(x: Tensor) -> Tensor:
             size = [resample.refined_size(n, self.ratio, self.ndim) for n in x.shape[2:]]
             if self.ndim == 1:
-                return resample.downscale1d(x, 1 / self.ratio)[..., : size[0]]
+                return resample.downscale1d(x, 1 / self.ratio, size[0])
             return resample.upscale(x, size, self.ratio)
 
         return self._in_every_frame(x, refined)

@@ -60,8 +60,10 @@ def refined_size(n: int, base: Fraction, ndim: int) -> int:
 
 
 @precisely
-def downscale1d(x: Tensor, base: Fraction) -> Tensor:
-    """Resample (B, C, L) to ceil(L / base) samples: y[n] = Σ_m x[m] h(m - n·base). A base below 1 makes it longer.
+def downscale1d(x: Tensor, base: Fraction, length: int | None = None) -> Tensor:
+    """Resample (B, C, L) to ceil(L / base) samples, or fewer: y[n] = Σ_m x[m] h(m - n·base).
+
+    A base below 1 makes it longer.
 
     Equal to ``torchaudio.functional.resample(x, p, q)``, base = p/q. The filter's offset repeats every q outputs, which
     lie p inputs apart: q filters with stride p.
@@ -69,7 +71,8 @@ def downscale1d(x: Tensor, base: Fraction) -> Tensor:
     filters, before = lowpass(base, x), reach(base)
     padded = F.pad(x.reshape(-1, 1, x.shape[2]), (before, filters.shape[-1] - before - 1))
     phases = F.conv1d(padded, filters, stride=base.numerator)  # (B·C, q, L/p)
-    y, length = phases.transpose(1, 2).flatten(1), downscaled_size(x.shape[2], base, 1)
+    y = phases.transpose(1, 2).flatten(1)
+    length = downscaled_size(x.shape[2], base, 1) if length is None else length
     if torch.compiler.is_compiling():  # whether there is something to cut off is not asked: one graph for all lengths
         y = y.index_select(1, torch.arange(new_symbol(length), device=x.device))
         return y.unflatten(0, x.shape[:2])
