@@ -44,8 +44,11 @@ def equivariant(
         >>> net(torch.randn(1, 3, 65, 90)).shape
         torch.Size([1, 2, 65, 90])
     """
-    parts = [Views(num_scales, grid, finer), PerLevel(network), MapReadout(mode) if maps else Readout(mode)]
-    return nn.Sequential(*parts, *[_Downscale(grid, finer)] * (maps and finer > 0))
+    readout = MapReadout(mode) if maps else Readout(mode)
+    parts: list[nn.Module] = [Views(num_scales, grid, finer), PerLevel(network), readout]
+    if maps and finer:
+        parts.append(_Downscale(grid, finer))
+    return nn.Sequential(*parts)
 
 
 class Canonicalize(nn.Module):
