@@ -1,5 +1,6 @@
 """Layers on the group of translations, scales and quarter turns."""
 
+from wavenets.nn.canonical import Canonicalize, equivariant
 from wavenets.nn.conv import (
     GroupConv,
     GroupConv1d,
@@ -17,6 +18,7 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "BatchNorm",
+    "Canonicalize",
     "GatedMapReadout",
     "GatedReadout",
     "GroupConv",
@@ -32,4 +34,5 @@ __all__ = [
     "PerLevel",
     "Readout",
     "Views",
+    "equivariant",
 ]
