@@ -209,7 +209,7 @@ def _check_kernels(kernels: Sequence[Tensor], grid: Grid) -> None:
     if any(n % 2 == 0 for n in size):
         raise ValueError(f"kernels must have odd sizes to keep their centre, got {size}")
     if grid.orientations > 1 and size[0] != size[1]:
-        raise ValueError(f"kernels must be square on a grid with orientations, got {size}")
+        raise ValueError(f"kernels on a grid with orientations must be square, got {size}")
 
 
 def _check_input(x: Tensor, kernel: Tensor, channels: int) -> None:

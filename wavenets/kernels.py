@@ -67,7 +67,7 @@ class ZeroMean:
 
     def count(self, size: Sequence[int]) -> tuple[int, ...]:
         if math.prod(size) == 1:
-            raise ValueError("a kernel with one tap and zero mean is 0: use a larger kernel_size, or Samples()")
+            raise ValueError("a kernel of one tap and zero mean is 0: use a larger kernel_size, or Samples()")
         return tuple(size)
 
     def matrix(self, size: Sequence[int], angle: float = 0.0, dilation: float = 1.0, disk: bool = False) -> Tensor:

@@ -150,5 +150,5 @@ def _odd(kernel_size: int | Sequence[int], grid: Grid) -> tuple[int, ...]:
     if any(n % 2 == 0 for n in size):
         raise ValueError(f"kernel_size must be odd to keep the kernel's centre, got {kernel_size}")
     if grid.orientations > 1 and len(set(size)) > 1:
-        raise ValueError(f"kernels must be square on a grid with orientations, got kernel_size={kernel_size}")
+        raise ValueError(f"kernels on a grid with orientations must be square, got kernel_size={kernel_size}")
     return size
