@@ -94,7 +94,7 @@ def _conv(layer: LiftingConv | GroupConv, x: Tensor, weight: Tensor, bias: Tenso
 def _stretched(layer: LiftingConv | GroupConv, levels: Sequence[Tensor]) -> list[Tensor]:
     """Convolve level i with its kernel stretched by s = base^i: Σ_t ψ(t / s) / s for the sum over its samples."""
     if not isinstance(layer.kernel, BSpline) or layer.stride > 1:
-        raise ValueError(f"dilations on {layer.grid} are not whole: the undecimated form needs a BSpline kernel and stride=1")
+        raise ValueError(f"dilations on {layer.grid} are not whole: it needs a BSpline kernel and stride=1")
     output = []
     for i, level in enumerate(levels):
         scale = float(layer.grid.base) ** i
