@@ -64,7 +64,7 @@ def downscale1d(x: Tensor, base: Fraction) -> Tensor:
     padded = F.pad(x.reshape(-1, 1, x.shape[2]), (before, filters.shape[-1] - before - 1))
     phases = F.conv1d(padded, filters, stride=base.numerator)  # (B·C, q, L/p)
     y, length = phases.transpose(1, 2).flatten(1), downscaled_size(x.shape[2], base, 1)
-    if torch.compiler.is_compiling():  # always cut off, without a branch: one graph for all lengths
+    if torch.compiler.is_compiling():  # whether there is something to cut off is not asked: one graph for all lengths
         y = y.index_select(1, torch.arange(new_symbol(length), device=x.device))
         return y.unflatten(0, x.shape[:2])
     return y[:, :length].unflatten(0, x.shape[:2])

@@ -21,7 +21,7 @@ class Views(nn.Module):
 
     Args:
         num_scales: Number of scales, that of the signal itself included.
-        grid: The group, with at most four rotations, since finer ones do not act on pixels exactly.
+        grid: The group, of at most four rotations: finer ones are no views.
 
     Shape:
         (B, C, L) or (B, C, H, W) -> num_scales levels, with rotations R for each scale, turns innermost.
