@@ -23,18 +23,18 @@ class Grid:
     """The discrete group on which a network lives: scales base^0, base^1, …, times turns and reflections.
 
     It holds the operators from which the equivariance follows: T, which rescales a signal by 1/base with anti-aliasing,
-    the quarter turn and the reflection. A *view* is the signal as one element of the group sees it. If the signal is
-    transformed by an element, its views are the old ones, renumbered, to the last bit.
+    the quarter turn and the reflection. A *view* is the signal as one element of the group sees it. The views of a
+    transformed signal are the views of the signal in another order, to the last bit.
 
-    The measure 1/s of the wavelet transform is here as well: T keeps amplitudes and a coarser level has base^i times
-    fewer samples, so a plain sum over its samples is the integral over time divided by the scale, in every dimension.
+    The measure 1/s of the wavelet transform is included: T keeps amplitudes, and level i has base^i times fewer samples
+    in each dimension. So a plain sum over its samples is the integral divided by the scale in each dimension.
 
     Args:
         ndim: Number of spatial dimensions, 1 (waveforms) or 2 (images).
         base: Ratio of neighbouring scales, above 1: a number, a ``Fraction`` or a string such as ``"5/4"`` or
             ``"2**0.5"``. In 1D it must be a ratio of small integers.
-        rotations: Number of turns of the point group: 1, 2, 4, 8, 12 or 16, above 1 in 2D only. Up to 4 all are views;
-            between quarter turns kernels are sampled at the angle.
+        rotations: Number of turns of the point group: 1, 2, 4, 8, 12 or 16, above 1 in 2D only. Up to 4, all turns are
+            views. Between quarter turns kernels are sampled at the angle.
         mirrored: If True, the point group contains reflections as well: D_n in place of C_n. In 2D only.
 
     Attributes:
@@ -64,7 +64,7 @@ class Grid:
             raise ValueError(f"ndim must be 1 or 2, got {ndim}")
         group = PointGroup(rotations, mirrored)
         if group.order > 1 and ndim == 1:
-            raise ValueError(f"only images are turned or mirrored: {group} needs ndim=2")
+            raise ValueError(f"only images can be turned or mirrored: {group} needs ndim=2")
         object.__setattr__(self, "ndim", ndim)
         object.__setattr__(self, "base", _parse_base(base, rational=ndim == 1))
         object.__setattr__(self, "rotations", rotations)
@@ -87,7 +87,7 @@ class Grid:
 
     @property
     def ratio(self) -> Fraction:
-        """The base as a ratio, which it is unless it is a root; then to a millionth."""
+        """The base as a ratio; that of a root is rounded, to about a millionth."""
         return Fraction(self.base).limit_denominator(ROOT_DENOMINATOR)
 
     def views(self, x: Tensor, num_scales: int, finer: int = 0) -> Levels:
@@ -225,7 +225,7 @@ class Grid:
             torch.Size([1, 1, 15, 10])
         """
         if (turns or mirror) and self.ndim == 1:
-            raise ValueError(f"only images are turned or mirrored, got turns={turns}, mirror={mirror} on {self}")
+            raise ValueError(f"only images can be turned or mirrored, got turns={turns}, mirror={mirror} on {self}")
         if steps < 0:
             raise ValueError(f"steps must be at least 0, got {steps}")
         self._check_spans(x, steps + 1)
@@ -237,11 +237,11 @@ class Grid:
         return d4.act(d4.find(turns), x).contiguous() if turns else x
 
     def by_scale(self, levels: Sequence[Some]) -> list[Sequence[Some]]:
-        """Split levels, or what there is one of for each level, into those of each scale."""
+        """Split a sequence with one item for each level into one part for each scale."""
         return [levels[i : i + self.orientations] for i in range(0, len(levels), self.orientations)]
 
     def size_of(self, orientation: int, size: Sequence[int]) -> tuple[int, ...]:
-        """Return the size of a level, given that of orientation 0 of its scale: turned by odd quarters, transposed."""
+        """Return the size of a level, given the size of orientation 0 of its scale: odd quarter turns transpose it."""
         odd = self.group.parts(self.group.frame(orientation))[1] % 2
         return tuple(reversed(size)) if odd else tuple(size)
 
@@ -250,7 +250,7 @@ class Grid:
         return [self.group.undo(self.group.frame(h), level) for h, level in enumerate(scale)]
 
     def moved(self, level: int, steps: int, element: int) -> int:
-        """Return the level that becomes ``level`` where the signal is rescaled and transformed by an element."""
+        """Return the number of the level that moves to ``level`` if the signal is rescaled and transformed."""
         scale, orientation = divmod(level, self.orientations)
         return (scale + steps) * self.orientations + self.group.product[orientation][element]
 
@@ -264,7 +264,7 @@ class Grid:
         check_floating(x)
 
     def least_size(self, num_scales: int) -> int:
-        """Return the least number of samples of a dimension for num_scales levels, each shorter than the one before."""
+        """Return how many samples a dimension needs for num_scales levels, each shorter than the one before."""
         too_short, enough = 0, 1
         while not self._spans(enough, num_scales):
             too_short, enough = enough, 2 * enough

@@ -10,14 +10,14 @@ from wavenets.nn._kernel import positive
 
 
 class Views(nn.Module):
-    """Shows a signal as every element of the group sees it: what makes *any* network equivariant.
+    """The views of a signal, one for each element of the group: they make *any* network equivariant.
 
     ``nn.Sequential(Views(5, grid), PerLevel(network), Readout("mean"))`` puts one network on all views, so it is
-    equivariant to rescaling, and to quarter turns if the grid has them, without a change to the network.
+    equivariant to rescaling, and to turns and reflections if the grid has them. The network is not changed.
 
-    In training a batch norm inside of ``PerLevel`` sees one view at a time: it normalises each by statistics of its own
-    and counts every view as a step. Fine-tune with the norms in eval mode, or replace them by ``BatchNorm``; in
-    eval mode there is no difference.
+    In training, a batch norm inside ``PerLevel`` sees one view at a time. It normalises each view by other statistics,
+    and counts every view as a step. Fine-tune with the norms in eval mode, or replace them by ``BatchNorm``. In eval
+    mode there is no difference.
 
     Args:
         num_scales: Number of scales, that of the signal itself included.
@@ -52,13 +52,13 @@ class Views(nn.Module):
 
 
 class PerLevel(nn.Module):
-    """Applies one module to each level.
+    """One module, applied to each level.
 
     Args:
-        module: A module from a tensor to a tensor. Whatever treats all levels alike keeps the equivariance.
+        module: A module from a tensor to a tensor. It treats all levels alike, which keeps the equivariance.
 
     Shape:
-        S levels -> S levels, each as the module leaves it.
+        S levels -> S levels, each of the shape that the module returns.
 
     Example:
         >>> relu = PerLevel(nn.ReLU())
