@@ -244,7 +244,7 @@ def test_a_silent_example_has_a_gradient() -> None:
 def test_a_head_is_one_layer_before_the_classifier(make: Callable[..., Network]) -> None:
     net, without = make(head_channels=24), make()
     block = net.head[0]
-    conv, norm, relu = block
+    conv = block[0]
     assert len(without.head[0]) == 0 and conv.bias is None and conv.out_channels == 24
     assert conv.weight.shape[-1] == 1 and conv.in_channels == net.channels[-1]
     x = noise(2, net.in_channels, *[net.min_size + 40] * net.ndim)
