@@ -29,23 +29,23 @@ def lift(
 ) -> Levels:
     """Lift a signal to features on the group: F_h = view_h(x) ⋆ ψ, the same kernel on every view.
 
-    On the signal itself view i acts as the kernel dilated by base^i, smoothed by the anti-alias filter, and evaluated
-    every base^i samples (the lifting convolution of Romero et al., arXiv 2006.05259, on each level's own grid).
+    Seen from the signal, level i is a convolution with the kernel dilated by base^i and smoothed by the anti-alias
+    filter, evaluated every base^i samples (the lifting convolution of Romero et al., arXiv 2006.05259).
 
     Args:
         input: Signal of shape (B, C, L) or (B, C, H, W).
-        weight: Kernel of shape (O, C, k) or (O, C, k, k), k odd. With more than four rotations (M, O, C, k, k): sampled
-            at the M = rotations / 4 angles from 0 to below a quarter turn, clockwise.
+        weight: Kernel of shape (O, C, k) or (O, C, k, k), k odd. With more than four rotations (M, O, C, k, k): the
+            samples at the M = rotations / 4 angles from 0 to below a quarter turn, clockwise.
         bias: Bias of shape (O,), or None.
         num_scales: Number of scales S.
         stride: Stride within each level, in that level's own samples.
-        max_pool: Size of a max-pooling of each level, in the same pass; 1 for none.
+        max_pool: Window of a max-pooling of each level in the same pass; 1 for none.
         padding_mode: "zeros", "reflect", "replicate" or "circular", as in ``torch.nn.Conv1d``.
         grid: The group; None is the dyadic grid without orientations.
 
     Returns:
-        S levels, finest first, level i of shape (B, O, L_i / stride), rounded up, or the same in 2D; pooled: shorter by
-        max_pool, rounded down. With N orientations N levels for each scale, orientations innermost.
+        S levels, finest first, level i of shape (B, O, L_i / stride), rounded up, or the same in 2D. With ``max_pool``
+        sizes are divided by it and rounded down. With N orientations N levels for each scale, orientations innermost.
 
     Raises:
         ValueError: If a shape or dtype does not fit, or the signal is too short for num_scales or max_pool.
@@ -71,7 +71,7 @@ def lift(
         )
     if grid.ndim == 1 and padding_mode == "zeros":
         return Levels(*(conv1d_max_pool(view, weight, bias, stride, max_pool) for view in views), grid=grid)
-    if grid.ndim == 2:  # and so the features, which is faster
+    if grid.ndim == 2:  # then the features are channels last as well, which is faster
         kernels = tuple(_channels_last(kernel) for kernel in kernels)
     options: dict[str, Any] = {"stride": stride, "padding_mode": padding_mode}
     levels = Levels(*(same_conv(view, kernel, bias, **options) for view in views for kernel in kernels), grid=grid)
@@ -89,27 +89,27 @@ def group_conv(
     padding_mode: str = "zeros",
     grid: Grid | None = None,
 ) -> Levels:
-    """Convolve features on the group with a kernel that spans neighbouring scales and all orientations as well.
+    """Convolve features on the group with a kernel that also spans neighbouring scales and all orientations.
 
-    out_h = Σ_k align_k(in_{k·h}) ⋆ w_k. A neighbour in another orientation is brought into the own frame before the
-    convolution; a coarser one is upscaled after it, which is cheaper. The scale axis is never padded: a level that
-    would need a scale outside is not computed, which is what keeps the equivariance exact at both ends (the group
-    convolution of Romero et al., arXiv 2006.05259, on each level's own grid).
+    out_h = Σ_k align_k(in_{k·h}) ⋆ w_k. Features of another orientation are brought into the frame of the output before
+    the convolution. Features of a coarser scale are upscaled after it, which is cheaper. The scale axis is never
+    padded: a level that would need a scale outside is not computed. This keeps the equivariance exact at both ends (the
+    group convolution of Romero et al., arXiv 2006.05259).
 
     Args:
-        input: S levels, finest first, each of shape (B, C, L_i) or (B, C, H_i, W_i); with N orientations N for each
-            scale.
+        input: S levels, finest first, each of shape (B, C, L_i) or (B, C, H_i, W_i); with N orientations N levels for
+            each scale.
         weight: Kernel of shape (O, C / groups, E, k) or (O, C / groups, E, k, k): E is the scale extent, k odd. With
-            orientations (O, C / groups, E, N, k, k); with more than four rotations (M, O, C / groups, E, N, k, k):
-            sampled at the M = rotations / 4 angles from 0 to below a quarter turn, clockwise.
+            orientations (O, C / groups, E, N, k, k); with more than four rotations (M, O, C / groups, E, N, k, k): the
+            samples at the M = rotations / 4 angles from 0 to below a quarter turn, clockwise.
         bias: Bias of shape (O,), or None.
         stride: Stride within each level, in that level's own samples.
-        groups: Number of blocks of channels that do not mix.
+        groups: Number of blocks of channels that are convolved separately.
         padding_mode: "zeros", "reflect", "replicate" or "circular", as in ``torch.nn.Conv1d``.
-        grid: The group; None is that of the input, or the dyadic grid without orientations if the input has none.
+        grid: The group; None is the grid of the input, or the dyadic grid without orientations if that is None too.
 
     Returns:
-        S - E + 1 scales, finest first; N levels for each.
+        S - E + 1 scales, finest first, N levels for each of them.
 
     Raises:
         ValueError: If a shape or dtype does not fit, or there are fewer levels than the scale extent.
@@ -138,8 +138,8 @@ def group_conv(
         each = f" × {orientations} orientations" if orientations > 1 else ""
         raise ValueError(f"a scale extent of {extent} needs at least {extent} levels{each}, got {len(input)}")
 
-    # kernels[k][j] is for scale offset k and angle j: (O, N·C / groups, k, k). A frame f sees block k of its channels
-    # from orientation k·f. The neighbour k·h of h = j·f is (k·j)·f, so kernel j has its part k at block k·j.
+    # kernels[k][j], of shape (O, N·C / groups, k, k), is for scale offset k and angle j. Block k of what a frame f sees
+    # is orientation k·f. The neighbour k·h of h = j·f is (k·j)·f, so part k of kernel j stands at block k·j.
     kernels = [list(some) for some in zip(*(kernel.unbind(2) for kernel in turned), strict=True)]
     if orientations > 1:
         parts = [[group.product[block][group.inverse[j]] for block in range(orientations)] for j in range(group.finer)]
@@ -158,7 +158,8 @@ def group_conv(
                 output += [same_conv(seen, kernel, None if offset else bias, **options) for kernel in kernels[offset]]
         return output
 
-    # out_i = y_0 + align(y_1 + align(y_2 + …)), y_k what kernel k makes of scale i + k: each step is to the next scale.
+    # out_i = y_0 + align(y_1 + align(y_2 + …)), where y_k is scale i + k convolved with kernel k: step by step, so that
+    # each alignment is from one scale to the next.
     scales, output = grid.by_scale(input), []
     for i in range(len(scales) - extent + 1):
         total = conv(scales[i + extent - 1], extent - 1)
@@ -170,15 +171,17 @@ def group_conv(
 
 
 def to_tensor(input: Levels) -> Tensor:
-    """Stack features on the group in one tensor, every level upright and upscaled to the finest: a learned scalogram.
+    """Stack features on the group in one tensor, every level upright and at the size of the finest.
 
-    For plots, transformers and plain convolutions. What follows is no longer equivariant by itself.
+    The result is a learned scalogram, for plots, transformers and plain convolutions. Layers that follow are not
+    equivariant by themselves.
 
     Args:
         input: Levels, finest first, as layers return them.
 
     Returns:
-        Tensor of shape (B, C, S, L) or (B, C, S, H, W): S levels, with N orientations S·N, orientations innermost.
+        Tensor of shape (B, C, S, L) or (B, C, S, H, W). With N orientations the third axis has S·N entries,
+        orientations innermost.
 
     Raises:
         ValueError: If the input is not levels, or their grid is unknown.
@@ -194,23 +197,23 @@ def to_tensor(input: Levels) -> Tensor:
 
 
 def _channels_last(kernel: Tensor) -> Tensor:
-    """Put the channels of a kernel last in memory, without a memory format, which vmap does not know."""
+    """Put the channels of a kernel last in memory; by axes, since vmap does not support memory formats."""
     return kernel.contiguous() if torch.compiler.is_compiling() else kernel.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
 def _check_kernels(kernels: Sequence[Tensor], grid: Grid) -> None:
-    """Raise the one clear error for a kernel that does not fit a grid."""
+    """Raise a ValueError if kernels do not fit a grid."""
     size = tuple(kernels[0].shape[-grid.ndim :])
     if len(kernels) != grid.group.finer:
         raise ValueError(f"{grid} needs kernels at {grid.group.finer} angles, got {len(kernels)}")
     if any(n % 2 == 0 for n in size):
         raise ValueError(f"kernels must have odd sizes to keep their centre, got {size}")
     if grid.orientations > 1 and size[0] != size[1]:
-        raise ValueError(f"kernels that are turned must be square, got {size}")
+        raise ValueError(f"kernels on a grid with orientations must be square, got {size}")
 
 
 def _check_input(x: Tensor, kernel: Tensor, channels: int) -> None:
-    """Raise the one clear error for an input that a kernel does not fit."""
+    """Raise a ValueError if a kernel does not fit an input."""
     if x.shape[1] != channels:
         raise ValueError(f"expected {channels} input channels, got {x.shape[1]} in an input of shape {tuple(x.shape)}")
     if x.dtype != kernel.dtype and not torch.is_autocast_enabled(x.device.type):

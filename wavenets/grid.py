@@ -1,7 +1,7 @@
 """The discrete group: scales times a point group, and a signal as each of its elements sees it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -23,18 +23,18 @@ class Grid:
     """The discrete group on which a network lives: scales base^0, base^1, …, times turns and reflections.
 
     It holds the operators from which the equivariance follows: T, which rescales a signal by 1/base with anti-aliasing,
-    the quarter turn and the reflection. A *view* is the signal as one element of the group sees it. If the signal is
-    transformed by an element, its views are the old ones, renumbered, to the last bit.
+    the quarter turn and the reflection. A *view* is the signal as one element of the group sees it. The views of a
+    transformed signal are the views of the signal in another order, to the last bit.
 
-    The measure 1/s of the wavelet transform is here as well: T keeps amplitudes and a coarser level has base^i times
-    fewer samples, so a plain sum over its samples is the integral over time divided by the scale, in every dimension.
+    The measure 1/s of the wavelet transform is included: T keeps amplitudes, and level i has base^i times fewer samples
+    in each dimension. So a plain sum over its samples is the integral divided by the scale in each dimension.
 
     Args:
         ndim: Number of spatial dimensions, 1 (waveforms) or 2 (images).
         base: Ratio of neighbouring scales, above 1: a number, a ``Fraction`` or a string such as ``"5/4"`` or
             ``"2**0.5"``. In 1D it must be a ratio of small integers.
-        rotations: Number of turns of the point group: 1, 2, 4, 8, 12 or 16, above 1 in 2D only. Up to 4 all are views;
-            between quarter turns kernels are sampled at the angle.
+        rotations: Number of turns of the point group: 1, 2, 4, 8, 12 or 16, above 1 in 2D only. Up to 4, all turns are
+            views. Between quarter turns kernels are sampled at the angle.
         mirrored: If True, the point group contains reflections as well: D_n in place of C_n. In 2D only.
 
     Attributes:
@@ -64,7 +64,7 @@ class Grid:
             raise ValueError(f"ndim must be 1 or 2, got {ndim}")
         group = PointGroup(rotations, mirrored)
         if group.order > 1 and ndim == 1:
-            raise ValueError(f"only images are turned or mirrored: {group} needs ndim=2")
+            raise ValueError(f"only images can be turned or mirrored: {group} needs ndim=2")
         object.__setattr__(self, "ndim", ndim)
         object.__setattr__(self, "base", _parse_base(base, rational=ndim == 1))
         object.__setattr__(self, "rotations", rotations)
@@ -87,27 +87,32 @@ class Grid:
 
     @property
     def ratio(self) -> Fraction:
-        """The base as a ratio, which it is unless it is a root; then to a millionth."""
+        """The base as a ratio; that of a root is rounded, to about a millionth."""
         return Fraction(self.base).limit_denominator(ROOT_DENOMINATOR)
 
-    def views(self, x: Tensor, num_scales: int) -> Levels:
+    def views(self, x: Tensor, num_scales: int, finer: int = 0) -> Levels:
         """Return a signal as the elements of the group see it: x, T(x), T(T(x)), …, each in every orientation.
 
         Args:
             x: Signal of shape (B, C, L) or (B, C, H, W).
             num_scales: Number of scales, that of x itself included.
+            finer: How many of the scales are finer than x: …, U(U(x)), U(x), x, T(x), …, where U is ``refine``. They
+                have no details that x does not have. The scales from x on are exact under T, the finer ones are not.
 
         Returns:
             The views, finest first, orientations innermost: view i·N + m·R + r is T^i(x), mirrored m times and turned r
             times. With more than four rotations they are those of ``exact``.
 
         Raises:
-            ValueError: If x has another rank, is not floating-point, or is too short to be rescaled num_scales - 1
-                times; the message states the least size.
+            ValueError: If x has another rank, is not floating-point, or is too short to be rescaled as many times; the
+                message states the least size. If ``finer`` is negative or leaves out x.
         """
+        self.check_finer(num_scales, finer)
+        self._check_spans(x, num_scales - finer)
         scales = [x]
-        self._check_spans(x, num_scales)
-        for _ in range(num_scales - 1):
+        for _ in range(finer):
+            scales.insert(0, self.refine(scales[0]))
+        for _ in range(num_scales - 1 - finer):
             scales.append(self.downscale(scales[-1]))
         if self.group.order > 1:
             frames = range(self.group.exact.order)
@@ -135,11 +140,44 @@ class Grid:
         self.check(x)
         if self.ndim == 1:
             return resample.downscale1d(x, self.ratio)
+        return self._in_every_frame(x, lambda y: resample.downscale2d(y, self.ratio))
+
+    def refine(self, x: Tensor) -> Tensor:
+        """Rescale a signal by base: one scale finer, to the size nearest to size · base that T brings back.
+
+        In 1D by the windowed sinc of ``downscale``, in 2D bilinearly, with the geometry of ``upscale``. Like T it
+        commutes with the point group of the grid.
+
+        Args:
+            x: Signal of shape (B, C, L) or (B, C, H, W).
+
+        Returns:
+            The signal at base times its size.
+
+        Raises:
+            ValueError: If x has another rank or is not floating-point.
+
+        Example:
+            >>> Grid(2, base=2**0.5).refine(torch.randn(1, 3, 100, 71)).shape
+            torch.Size([1, 3, 141, 100])
+        """
+        self.check(x)
+
+        def refined(x: Tensor) -> Tensor:
+            size = [resample.refined_size(n, self.ratio, self.ndim) for n in x.shape[2:]]
+            if self.ndim == 1:
+                return resample.downscale1d(x, 1 / self.ratio, size[0])
+            return resample.upscale(x, size, self.ratio)
+
+        return self._in_every_frame(x, refined)
+
+    def _in_every_frame(self, x: Tensor, rescale: Callable[[Tensor], Tensor]) -> Tensor:
+        """Rescale a signal as every frame of the point group sees it, and return the upright mean."""
         group = self.group.exact
         if group.order == 1:
-            return resample.downscale2d(x, self.ratio)
+            return rescale(x)
         seen = (resample.row_by_row(group.act(frame, x)) for frame in range(group.order))
-        return group.mean([group.undo(frame, resample.downscale2d(y, self.ratio)) for frame, y in enumerate(seen)])
+        return group.mean([group.undo(frame, rescale(y)) for frame, y in enumerate(seen)])
 
     def upscale(self, y: Tensor, size: int | Sequence[int]) -> Tensor:
         """Bring T(x) back to the size of x, linearly: every sample to where T took it from.
@@ -187,7 +225,7 @@ class Grid:
             torch.Size([1, 1, 15, 10])
         """
         if (turns or mirror) and self.ndim == 1:
-            raise ValueError(f"only images are turned or mirrored, got turns={turns}, mirror={mirror} on {self}")
+            raise ValueError(f"only images can be turned or mirrored, got turns={turns}, mirror={mirror} on {self}")
         if steps < 0:
             raise ValueError(f"steps must be at least 0, got {steps}")
         self._check_spans(x, steps + 1)
@@ -199,11 +237,11 @@ class Grid:
         return d4.act(d4.find(turns), x).contiguous() if turns else x
 
     def by_scale(self, levels: Sequence[Some]) -> list[Sequence[Some]]:
-        """Split levels, or what there is one of for each level, into those of each scale."""
+        """Split a sequence with one item for each level into one part for each scale."""
         return [levels[i : i + self.orientations] for i in range(0, len(levels), self.orientations)]
 
     def size_of(self, orientation: int, size: Sequence[int]) -> tuple[int, ...]:
-        """Return the size of a level, given that of orientation 0 of its scale: turned by odd quarters, transposed."""
+        """Return the size of a level, given the size of orientation 0 of its scale: odd quarter turns transpose it."""
         odd = self.group.parts(self.group.frame(orientation))[1] % 2
         return tuple(reversed(size)) if odd else tuple(size)
 
@@ -212,7 +250,7 @@ class Grid:
         return [self.group.undo(self.group.frame(h), level) for h, level in enumerate(scale)]
 
     def moved(self, level: int, steps: int, element: int) -> int:
-        """Return the level that becomes ``level`` where the signal is rescaled and transformed by an element."""
+        """Return the number of the level that moves to ``level`` if the signal is rescaled and transformed."""
         scale, orientation = divmod(level, self.orientations)
         return (scale + steps) * self.orientations + self.group.product[orientation][element]
 
@@ -226,7 +264,7 @@ class Grid:
         check_floating(x)
 
     def least_size(self, num_scales: int) -> int:
-        """Return the least number of samples of a dimension for num_scales levels, each shorter than the one before."""
+        """Return how many samples a dimension needs for num_scales levels, each shorter than the one before."""
         too_short, enough = 0, 1
         while not self._spans(enough, num_scales):
             too_short, enough = enough, 2 * enough
@@ -243,10 +281,16 @@ class Grid:
                 return False
         return True
 
-    def _check_spans(self, x: Tensor, num_scales: int) -> None:
-        self.check(x)
+    @staticmethod
+    def check_finer(num_scales: int, finer: int) -> None:
+        """Raise a ValueError unless there is a scale for the signal itself beside the finer ones."""
         if num_scales < 1:
             raise ValueError(f"num_scales must be at least 1, got {num_scales}")
+        if not 0 <= finer < num_scales:
+            raise ValueError(f"finer must be from 0 to below num_scales={num_scales}, got {finer}")
+
+    def _check_spans(self, x: Tensor, num_scales: int) -> None:
+        self.check(x)
         least = self.least_size(num_scales)
         if min(x.shape[2:]) < least:
             raise ValueError(

@@ -1,8 +1,8 @@
-"""How learned numbers become the samples of a kernel: a linear map, as a matrix for every angle and dilation.
+"""Kernels: how the numbers that a layer learns become samples, by one matrix for every angle and dilation.
 
-All of it is interpolation by centred cardinal B-splines B_n: the kernel is ψ(x) = Σ_c w_c Π_d B_n(x_d / spacing - c_d),
-and its sample for a tap x of a kernel turned by an angle and dilated by s is ψ(R⁻¹x / s). With n = 1 and spacing 1 that
-is bilinear interpolation of the numbers themselves.
+All kernels are interpolations by centred cardinal B-splines B_n: ψ(x) = Σ_c w_c Π_d B_n(x_d / spacing - c_d). Tap x of
+the kernel turned by an angle and dilated by s is ψ(R⁻¹x / s). With n = 1 and spacing 1 this is bilinear interpolation
+of the numbers themselves.
 """
 
 import math
@@ -15,29 +15,29 @@ from torch import Tensor
 
 
 class Kernel(Protocol):
-    """What a layer needs to know of its kernels: how many numbers to learn, and the samples that they give."""
+    """The interface of a kernel: how many numbers a layer learns, and how samples are computed from them."""
 
     def count(self, size: Sequence[int]) -> tuple[int, ...]:
-        """How many numbers are learned along each dimension of a kernel of so many taps."""
+        """Return how many numbers are learned along each dimension of a kernel with ``size`` taps."""
 
     def matrix(self, size: Sequence[int], angle: float = 0.0, dilation: float = 1.0, disk: bool = False) -> Tensor:
-        """The map from numbers to samples, float64, of shape (taps, numbers), both flattened.
+        """Return the map from numbers to samples, in float64, of shape (taps, numbers), both flattened.
 
         Args:
-            size: Taps along each dimension, of the kernel that is not dilated.
-            angle: By which the kernel is turned counterclockwise, in degrees (2D).
-            dilation: By which it is stretched: it then has 2·⌊dilation·(size // 2)⌋ + 1 taps.
-            disk: If True, the kernel is confined to the inscribed disk, so that it loses no corners when turned.
+            size: Number of taps along each dimension, before the dilation.
+            angle: Angle in degrees by which the kernel is turned counterclockwise (2D).
+            dilation: Factor by which the kernel is dilated: it then has 2·⌊dilation·(size // 2)⌋ + 1 taps.
+            disk: If True, the kernel is confined to the disk inside the square, so that turning cuts no corners off.
         """
 
 
 @dataclass(frozen=True)
 class Samples:
-    """The learned numbers are the samples; at angles between quarter turns they are interpolated bilinearly.
+    """A kernel whose samples are the learned numbers, interpolated bilinearly at angles between quarter turns.
 
-    Bekkers & Lafarge et al., MICCAI 2018 (arXiv 1804.03393). At multiples of 90° the matrix is a permutation, exactly.
-    Confined to a disk are the numbers rather than the taps: a cut through turned taps would be another at every angle,
-    and doubles the error between quarter turns.
+    Bekkers & Lafarge et al., MICCAI 2018 (arXiv 1804.03393). At multiples of 90° the matrix is exactly a permutation.
+    The disk confines the numbers, not the taps: taps would be cut off differently at every angle, which doubles the
+    error between quarter turns.
 
     Example:
         >>> torch.equal(Samples().matrix((3, 3)), torch.eye(9, dtype=torch.float64))
@@ -54,10 +54,10 @@ class Samples:
 
 @dataclass(frozen=True)
 class ZeroMean:
-    """Wavelets by construction: the samples of ``Samples``, less their mean, so that Σψ = 0.
+    """A kernel that is a wavelet by construction: ``Samples`` minus their mean, so that Σψ = 0.
 
     Raises:
-        ValueError: In a layer, if there is but one tap, which would be 0.
+        ValueError: In a layer, if the kernel has one tap only, which would be 0.
 
     Example:
         >>> samples = ZeroMean().matrix((5,)) @ torch.randn(5, dtype=torch.float64)
@@ -78,14 +78,15 @@ class ZeroMean:
 
 @dataclass(frozen=True)
 class BSpline:
-    """A smooth kernel from few numbers: centred cardinal B-splines on a grid, sampled at any angle and scale.
+    """A smooth kernel made of centred cardinal B-splines, which is sampled at any angle and scale.
 
-    Bekkers, ICLR 2020 (arXiv 1909.12057). With spacing above 1 a long kernel has few numbers, the "atrous" form: one
-    for every ``spacing`` taps, from the centre outwards. The outermost splines are cut off at the kernel's end.
+    Bekkers, ICLR 2020 (arXiv 1909.12057). With a spacing above 1 a long kernel has few numbers, one for every
+    ``spacing`` taps, from the centre outwards (the "atrous" form). The outermost splines are cut off at the end of the
+    kernel.
 
     Args:
-        degree: Of the splines; 0 is a box, 1 a triangle, 2 smooth once.
-        spacing: Distance of their centres, in taps.
+        degree: Degree of the splines: 0 is a box, 1 a triangle, 2 is continuously differentiable.
+        spacing: Distance between the centres of the splines, in taps.
 
     Raises:
         ValueError: If degree is negative or spacing not positive.
@@ -111,9 +112,9 @@ class BSpline:
 
 
 def b_spline(x: Tensor, degree: int) -> Tensor:
-    """The centred cardinal B-spline B_n(x) = 1/n! Σ_k (-1)^k C(n + 1, k) max(0, x + (n + 1)/2 - k)^n.
+    """Compute the centred cardinal B-spline B_n(x) = 1/n! Σ_k (-1)^k C(n + 1, k) max(0, x + (n + 1)/2 - k)^n.
 
-    Summed at -|x|, where only few terms are left and cancellation is small; so it is even to the last bit.
+    It is evaluated at -|x|, where few terms are not 0 and cancellation is small. So it is even to the last bit.
     """
     t = (degree + 1) / 2 - x.abs()
     if degree == 0:  # a box, half as high at its edges
@@ -130,7 +131,7 @@ def _spline(
     angle: float,
     dilation: float,
 ) -> Tensor:
-    """The samples of a kernel of B-splines, as a matrix (taps, numbers)."""
+    """Return the samples of a kernel made of B-splines, as a matrix (taps, numbers)."""
     taps = _lattice([2 * math.floor(dilation * (n // 2)) + 1 for n in size])
     centres = _lattice(count) * spacing
     if len(size) == 2:
@@ -140,13 +141,13 @@ def _spline(
 
 
 def _lattice(size: Sequence[int]) -> Tensor:
-    """The points of a grid around its centre, (points, dimensions)."""
+    """Return the points of a lattice around its centre, (points, dimensions)."""
     axes = [torch.arange(n, dtype=torch.float64) - (n - 1) / 2 for n in size]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).flatten(0, -2)
 
 
 def _turn_back(points: Tensor, angle: float) -> Tensor:
-    """Turns (row, column) clockwise by an angle in degrees, exactly by quarters and then by the rest."""
+    """Turn points (row, column) clockwise by an angle in degrees: exactly by quarters, then by the rest."""
     quarters, rest = divmod(angle, 90)
     row, column = points.unbind(-1)
     for _ in range(int(quarters) % 4):
@@ -156,5 +157,5 @@ def _turn_back(points: Tensor, angle: float) -> Tensor:
 
 
 def _disk(size: Sequence[int]) -> Tensor:
-    """Which points of a square lie in the disk that it circumscribes, as 0.0 and 1.0."""
+    """Return which points of a square lie in the disk inside it, as 0.0 and 1.0."""
     return (_lattice(size).square().sum(-1) <= (size[0] / 2) ** 2).double()

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 class Levels(tuple[Tensor, ...]):
-    """Features on the group: tensors, finest scale first, orientations innermost.
+    """Features on the group: a tuple of tensors, finest scale first, orientations innermost.
 
-    ``+``, ``-``, ``*`` and ``/`` act level by level; all else is a tuple's. So ``out += identity`` adds the shortcut of
-    a ResNet, where a list would append it.
+    ``+``, ``-``, ``*`` and ``/`` act level by level; otherwise it behaves as a tuple, and slices are levels too. So
+    ``out += identity`` adds the shortcut of a ResNet, where a list would append it.
 
     Args:
         *levels: Tensors of shape (B, C, L_i) or (B, C, H_i, W_i), or one sequence of them.
-        grid: The group. Lifting layers set it, and group layers and readouts check it. It is None where torch has
-            rebuilt a plain tuple.
+        grid: The group. Lifting layers set it, and group layers and readouts check it. It is None if it was not given,
+            or if torch has rebuilt the levels from a plain tuple.
 
     Raises:
         ValueError: In arithmetic, if the other operand has another number of levels or another grid.
@@ -39,13 +39,13 @@ class Levels(tuple[Tensor, ...]):
     grid: "Grid | None"
 
     def __new__(cls, *levels: Any, grid: "Grid | None" = None) -> "Levels":
-        """Take tensors, or one sequence of them, as a tuple: torch and Lightning rebuild tuples in either way."""
+        """Take tensors, or one sequence of them, since torch and Lightning rebuild tuples in both ways."""
         whole = len(levels) == 1 and isinstance(levels[0], list | tuple | Iterator)
         made = super().__new__(cls, levels[0] if whole else levels)
         made.grid = grid
         return made
 
-    def __getnewargs__(self) -> tuple[Any, ...]:  # for copies and pickles, which restore attributes by themselves
+    def __getnewargs__(self) -> tuple[Any, ...]:  # for copies and pickles, which restore the grid by themselves
         return tuple(self)
 
     def __repr__(self) -> str:
@@ -60,7 +60,7 @@ class Levels(tuple[Tensor, ...]):
             return Levels(*tuple.__getitem__(self, index), grid=self.grid)
         return tuple.__getitem__(self, index)
 
-    __array_ufunc__ = None  # so that a number of numpy leaves ``*`` to the levels
+    __array_ufunc__ = None  # so that ``numpy.float64(2) * levels`` calls ``Levels.__rmul__``
 
     def map(self, f: Callable[[Tensor], Tensor]) -> "Levels":
         """Apply a function to each level.
@@ -125,7 +125,7 @@ def known(input: Any, expected: "Grid | None" = None) -> "Grid":
     """Return the grid of levels.
 
     Raises:
-        ValueError: If the input is not levels, or its grid is unknown or another than expected.
+        ValueError: If the input is not levels, or if its grid is unknown or not the expected one.
     """
     grid = check_levels(input).grid
     if grid is None:
@@ -139,10 +139,10 @@ def known(input: Any, expected: "Grid | None" = None) -> "Grid":
 
 
 def grid_of(input: Any) -> "Grid":
-    """Return the grid of levels, after checking that they have the number and the sizes that it asks for.
+    """Return the grid of levels, after checking that their number and sizes fit it.
 
     Raises:
-        ValueError: If the input is not levels, its grid is unknown, or the levels are not those of the grid.
+        ValueError: If the input is not levels, if its grid is unknown, or if number or sizes do not fit the grid.
     """
     grid = known(input)
     check_sizes(input, grid)
@@ -156,7 +156,7 @@ def check_floating(x: Tensor) -> None:
 
 
 def check_levels(input: Any) -> Levels:
-    """Return a sequence of tensors as levels, or raise a ValueError unless they are of one batch and dtype."""
+    """Return a sequence of tensors as levels. Raise a ValueError unless batch size, channels and dtype agree."""
     if isinstance(input, Tensor):
         raise ValueError(f"expected a sequence of levels, got one tensor of shape {tuple(input.shape)}: lift it first")
     if len(input) == 0:
@@ -164,7 +164,7 @@ def check_levels(input: Any) -> Levels:
     if others := [type(level).__name__ for level in input if not isinstance(level, Tensor)]:
         raise ValueError(f"expected tensors as levels, got {', '.join(others)}")
     levels = input if isinstance(input, Levels) else Levels(*input)
-    if torch.compiler.is_compiling():  # sizes are symbols there, and were right when it was run before
+    if torch.compiler.is_compiling():  # sizes are symbols; they are checked when the network runs uncompiled
         return levels
     kinds = [(tuple(level.shape[:2]), level.dtype) for level in input]
     if len(set(kinds)) > 1:
@@ -174,7 +174,7 @@ def check_levels(input: Any) -> Levels:
 
 
 def check_sizes(input: Sequence[Tensor], grid: "Grid") -> None:
-    """Raise a ValueError unless levels come finest first, for each scale as many as there are orientations."""
+    """Raise a ValueError unless levels are finest first, with one of the right size for each orientation."""
     if len(input) % grid.orientations:
         raise ValueError(
             f"expected {grid.orientations} levels for each scale, one for each orientation, got {len(input)}"

@@ -1,4 +1,4 @@
-"""The point group of an image: the turns of a circle, and the turns of the mirror image, written down as tables."""
+"""The point group of an image: turns, and turns of the mirror image, written down as tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ ROTATIONS = 1, 2, 4, 8, 12, 16
 class PointGroup:
     """The cyclic group C_n of n turns or, with reflections, the dihedral group D_n of 2n elements.
 
-    Element ``m·n + r`` mirrors an image m times, left to right, and then turns it counterclockwise by r parts of a
-    circle: turn_r mirror^m. Since mirror turn_r = turn_-r mirror, elements compose as
+    Element ``m·n + r`` mirrors an image m times, left to right, and then turns it counterclockwise by r/n of a circle:
+    turn_r mirror^m. Since mirror turn_r = turn_-r mirror, elements compose as
 
         turn_q mirror^a · turn_r mirror^m = turn_(q + (-1)^a r) mirror^(a + m)
 
-    Up to four turns act on pixels exactly. The element of a finer group is an exact one, its *frame*, followed by a
-    turn of less than a quarter, its *angle*.
+    Quarter turns act on pixels exactly. An element of a group with more than four turns is an exact element, its
+    *frame*, followed by a turn of less than a quarter, its *angle*.
 
     Args:
         rotations: Number of turns: 1, 2, 4, 8, 12 or 16.
@@ -31,7 +31,7 @@ class PointGroup:
         inverse: Table of inverses.
 
     Raises:
-        ValueError: If there is no such number of rotations.
+        ValueError: If the number of rotations is not supported.
 
     Example:
         >>> group = PointGroup(4, mirrored=True)
@@ -70,7 +70,7 @@ class PointGroup:
         return element // self.finer
 
     def angle(self, element: int) -> int:
-        """Return how many parts of a circle an element lies behind its frame."""
+        """Return the angle of an element from its frame on, in parts of 1/n of a circle."""
         return element % self.finer
 
     def element(self, frame: int, angle: int = 0) -> int:
@@ -83,7 +83,7 @@ class PointGroup:
         return frame >= turns, frame % turns * (4 // turns)
 
     def find(self, turns: int, mirror: bool = False) -> int:
-        """Return the element that mirrors and then turns by so many quarter turns.
+        """Return the element that mirrors, and then turns by a number of quarter turns.
 
         Raises:
             ValueError: If the group has no such element.
@@ -100,15 +100,15 @@ class PointGroup:
         return turn(x.flip(-1) if mirrored else x, quarters)
 
     def undo(self, frame: int, x: Tensor) -> Tensor:
-        """Bring what ``act`` returns back."""
+        """Undo ``act``: bring (…, H, W) back from a frame."""
         return self.act(self.exact.inverse[frame], x)
 
     def sum(self, parts: Sequence[Tensor]) -> Tensor:
-        """Add up one tensor for each element, to the same bits for every order in which a transformation leaves them.
+        """Add up one tensor for each element, in an order under which transformations change no bit of the sum.
 
         An exact transformation g moves part h·g to h. It permutes the cosets K·h of every subgroup K in the chain
-        {1} ⊂ C2 ⊂ C4 ⊂ D4. Each step below adds the sums of two cosets that make up one of the next subgroup, and
-        a + b = b + a. Angles between quarter turns stay as they are under g, so they are added in order.
+        {1} ⊂ C2 ⊂ C4 ⊂ D4. Each step below adds the sums of two cosets that form one coset of the next subgroup, and
+        a + b = b + a. Angles between quarter turns are not changed by g, so they are added in order.
 
         Raises:
             ValueError: If there is not one part for each element.

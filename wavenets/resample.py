@@ -1,4 +1,4 @@
-"""Rescaling by 1/base with anti-aliasing, the operator T, and back: functions on tensors."""
+"""The operator T, which rescales by 1/base with anti-aliasing, and its inverse: functions on tensors."""
 
 import functools
 import math
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from wavenets._ops.export import new_symbol
 
-# The low-pass filter of T in 1D, as torchaudio's default has it: a sinc that ends at the sixth zero crossing, under a
-# Hann window, cut at 99 % of the new Nyquist frequency.
+# The low-pass filter of T in 1D, with the defaults of torchaudio: a sinc under a Hann window that ends at the sixth
+# zero crossing, with its cutoff at 99 % of the new Nyquist frequency.
 ZERO_CROSSINGS = 6
 ROLLOFF = 0.99
 
@@ -22,7 +22,7 @@ Rescale = Callable[..., Tensor]
 
 
 def precisely(rescale: Rescale) -> Rescale:
-    """Compute outside of autocast and never in half precision, so that T(x) is the same wherever it is called."""
+    """Compute outside autocast and at least in float32, so that T(x) is the same wherever it is called."""
 
     @functools.wraps(rescale)
     def precise(x: Tensor, *arguments: Any) -> Tensor:
@@ -41,29 +41,38 @@ def _without_autocast(device_type: str) -> AbstractContextManager[Any]:
 def downscaled_size(n: int, base: Fraction, ndim: int) -> int:
     """Return the size of T(x) along a dimension where x has n samples.
 
-    It is n / base, rounded up in 1D and at base 2; otherwise rounded half to even. In whole numbers throughout, since
-    compilers cannot follow a ``Fraction`` or ``round``.
+    It is n / base, rounded up in 1D and at base 2, and rounded half to even otherwise. The arithmetic is in whole
+    numbers, since compilers cannot follow a ``Fraction`` or ``round``.
     """
     p, q = base.numerator, base.denominator
     if ndim == 1 or base == 2:
         return (n * q + p - 1) // p
-    if p % 2 or p > 2**16:  # no ties: there are some only of multiples of p / 2
+    if p % 2 or p > 2**16:  # no ties: they occur at multiples of p / 2 only
         return (2 * n * q + p) // (2 * p)
     # With a = ⌊nq/p⌋, adding p - 1 before the division by 2p sends a tie down to a; if a is odd, one more sends it up.
     return (2 * n * q + p - 1 + n * q // p % 2) // (2 * p)
 
 
-@precisely
-def downscale1d(x: Tensor, base: Fraction) -> Tensor:
-    """Resample (B, C, L) to ceil(L / base) samples: y[n] = Σ_m x[m] h(m - n·base).
+def refined_size(n: int, base: Fraction, ndim: int) -> int:
+    """Return the size nearest to n · base that T brings back to n."""
+    p, q = base.numerator, base.denominator
+    return n * p // q if ndim == 1 else (2 * n * p + q) // (2 * q)
 
-    Equal to ``torchaudio.functional.resample(x, p, q)``, base = p/q. The filter's offset repeats every q outputs, which
-    lie p inputs apart: q filters with stride p.
+
+@precisely
+def downscale1d(x: Tensor, base: Fraction, length: int | None = None) -> Tensor:
+    """Resample (B, C, L) to ceil(L / base) samples, or fewer: y[n] = Σ_m x[m] h(m - n·base).
+
+    A base below 1 makes it longer.
+
+    Equal to ``torchaudio.functional.resample(x, p, q)`` for base = p/q. The offset of the filter repeats every q
+    outputs, which are p inputs apart. So there are q filters with stride p.
     """
     filters, before = lowpass(base, x), reach(base)
     padded = F.pad(x.reshape(-1, 1, x.shape[2]), (before, filters.shape[-1] - before - 1))
     phases = F.conv1d(padded, filters, stride=base.numerator)  # (B·C, q, L/p)
-    y, length = phases.transpose(1, 2).flatten(1), downscaled_size(x.shape[2], base, 1)
+    y = phases.transpose(1, 2).flatten(1)
+    length = downscaled_size(x.shape[2], base, 1) if length is None else length
     if torch.compiler.is_compiling():  # whether there is something to cut off is not asked: one graph for all lengths
         y = y.index_select(1, torch.arange(new_symbol(length), device=x.device))
         return y.unflatten(0, x.shape[:2])
@@ -74,8 +83,8 @@ def downscale1d(x: Tensor, base: Fraction) -> Tensor:
 def downscale2d(x: Tensor, base: Fraction) -> Tensor:
     """Resize (B, C, H, W) to 1/base of its size, bilinearly with anti-aliasing, as torchvision and Pillow do.
 
-    At base 2 the ratio is exactly 2 whatever the size, so that a part of an image is resized as the whole image is:
-    output i is centred at 2i + ½ where the size is even, and at 2i, corners aligned, where it is odd.
+    At base 2 the ratio is exactly 2 at every size, so that a part of an image is resized as the whole image is. Output
+    i is centred at 2i + ½ where the size is even, and at 2i, corners aligned, where it is odd.
     """
     if base != 2:
         size = [new_symbol(downscaled_size(n, base, 2)) for n in x.shape[2:]]
@@ -93,7 +102,7 @@ def downscale2d(x: Tensor, base: Fraction) -> Tensor:
 def _halving(size: int, like: Tensor) -> Tensor:
     """Return the weights of samples 2i - 1 … 2i + 2 in output i: a triangle of half-width 2 around its centre.
 
-    The centre is 2i + ½ for even sizes and 2i for odd ones. Without a branch, since a compiler makes one graph of both.
+    The centre is 2i + ½ for even sizes and 2i for odd ones. There is no branch, so that one graph serves both.
     """
     even, odd = (
         torch.tensor(weights, dtype=like.dtype, device=like.device) for weights in ((1, 3, 3, 1), (2, 4, 2, 0))
@@ -102,29 +111,29 @@ def _halving(size: int, like: Tensor) -> Tensor:
 
 
 def row_by_row(x: Tensor) -> Tensor:
-    """Copy x to the default layout, without the question of ``contiguous``, which an exporter answers for one size."""
+    """Copy x to the default layout. Unlike ``contiguous`` this has no branch, which an exporter fixes for one size."""
     return x.clone(memory_format=torch.contiguous_format)
 
 
 def stretch(y: Tensor, size: Sequence[int], ratio: Fraction | None) -> Tensor:
     """Interpolate features linearly to a finer level, with half-pixel centres.
 
-    Half-pixel centres are what pooling needs: the maximum of a window stands for the middle of the window.
+    Pooled features need half-pixel centres: the maximum of a window stands for the middle of the window.
 
     Args:
         y: Features of shape (B, C, L) or (B, C, H, W).
         size: Size of the finer level.
-        ratio: Ratio of the levels: then a part of a signal is stretched as the whole signal is, and the result is cut
-            off, or its last samples are repeated. If None, it follows from the sizes.
+        ratio: Ratio of the levels. If it is given, a part of a signal is stretched as the whole signal is; the result
+            is cropped, or its last sample repeated, to the size. If None, the ratio is that of the sizes.
     """
-    if y.is_meta:  # as when ``Network.min_size`` asks for shapes alone: torch would go through a slow decomposition
+    if y.is_meta:  # for shapes alone, as in ``Network.min_size``: the operation of torch would be slow
         return y.new_empty(*y.shape[:2], *size)
     if ratio is not None and torch.compiler.is_compiling():  # one graph for all sizes
         p, q = ratio.numerator, ratio.denominator
         for dim, n in enumerate(size, 2):  # sample i lies at (i + ½) q / p - ½
             y = _interpolated(y, dim, (2 * torch.arange(n, device=y.device) + 1) * q - p, 2 * p)
         return y
-    image = y[:, :, None] if y.ndim == 3 else y  # a waveform as an image of one row, which torch keeps channels last
+    image = y[:, :, None] if y.ndim == 3 else y  # an image of one row: torch then keeps it channels last
     wanted = [1, *size] if y.ndim == 3 else list(size)
     if ratio is None:
         image = F.interpolate(image, size=wanted, mode="bilinear", align_corners=False)
@@ -136,14 +145,14 @@ def stretch(y: Tensor, size: Sequence[int], ratio: Fraction | None) -> Tensor:
 
 
 def _fitted(x: Tensor, dim: int, size: int) -> Tensor:
-    """Cut a dimension off at a size, or repeat its last sample up to there."""
+    """Crop a dimension to a size, or repeat its last sample up to that size."""
     if x.shape[dim] >= size:
         return x.narrow(dim, 0, size)
     return x.index_select(dim, torch.arange(size, device=x.device).clamp(max=x.shape[dim] - 1))
 
 
 def _interpolated(y: Tensor, dim: int, numerator: Tensor, unit: int) -> Tensor:
-    """Interpolate a dimension linearly at numerator / unit: in whole numbers, exact for recordings of any length."""
+    """Interpolate a dimension linearly at numerator / unit; whole numbers are exact for signals of any length."""
     left, last = numerator.div(unit, rounding_mode="floor"), y.shape[dim] - 1
     part = (numerator - unit * left).to(y.dtype).div(unit).view(-1, *[1] * (y.ndim - 1 - dim))
     before, after = (y.index_select(dim, (left + i).clamp(0, last)) for i in (0, 1))
@@ -152,9 +161,9 @@ def _interpolated(y: Tensor, dim: int, numerator: Tensor, unit: int) -> Tensor:
 
 @precisely
 def upscale(y: Tensor, size: Sequence[int], base: Fraction) -> Tensor:
-    """Bring T(x) back to the size of x, linearly: sample n lies where T took it from.
+    """Bring T(x) back to the size of x, linearly: sample n is placed where T took it from.
 
-    That is n·base in 1D. In 2D at base 2 it is 2n + ½ where the size of x is even, and 2n where it is odd; at other
+    This is n·base in 1D. In 2D at base 2 it is 2n + ½ where the size of x is even, and 2n where it is odd. At other
     bases centres are half-pixel.
     """
     if y.ndim == 4 and base != 2:
@@ -168,7 +177,7 @@ def upscale(y: Tensor, size: Sequence[int], base: Fraction) -> Tensor:
 
 def reach(base: Fraction) -> int:
     """Return how many samples the low-pass filter of T reaches to either side."""
-    return math.floor(ZERO_CROSSINGS * float(base) / ROLLOFF)
+    return math.floor(ZERO_CROSSINGS * max(float(base), 1) / ROLLOFF)
 
 
 def lowpass(base: Fraction, like: Tensor) -> Tensor:
@@ -182,7 +191,7 @@ def lowpass(base: Fraction, like: Tensor) -> Tensor:
 
 def windowed_sinc(t: Tensor, base: Fraction) -> Tensor:
     """Return h(t), t in samples of the input: a sinc under a Hann window, of sum 1."""
-    cutoff = ROLLOFF / float(base)  # in units of the input's Nyquist frequency
+    cutoff = ROLLOFF / max(float(base), 1)  # in units of the input's Nyquist frequency
     t = cutoff * t
     window = torch.cos(t * (math.pi / 2 / ZERO_CROSSINGS)) ** 2 * (t.abs() < ZERO_CROSSINGS)
     return cutoff * torch.sinc(t) * window

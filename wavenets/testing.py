@@ -1,4 +1,4 @@
-"""Is a module equivariant to rescaling, turns and reflections? Measured for levels and for maps, for any module."""
+"""Test whether a module is equivariant to rescaling, turns and reflections: measures for levels and for maps."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,26 +17,27 @@ def equivariance_error(
     turns: int = 0,
     mirror: bool = False,
 ) -> list[float]:
-    """Measure how far ``module(act(x))`` is from ``module(x)``, renumbered, for every level that both have.
+    """Measure how far the levels ``module(act(x))`` are from the levels ``module(x)`` in their new order.
 
-    With g the transformation, level (i, h) of the one must be level (i + steps, h·g) of the other.
+    Level (i, h) of ``module(act(x))`` is compared with level (i + steps, h·g) of ``module(x)``, where g is the
+    transformation, for every level that both have.
 
     Args:
-        module: From a signal to a sequence of levels, finest first, orientations innermost. An ``nn.Module`` is
-            measured in eval mode, without gradients; it and all modules inside are left in the mode that they had.
-        x: Signal of shape (B, C, L) or (B, C, H, W), long enough that the module takes ``T^steps x`` as well.
+        module: Function from a signal to a sequence of levels, finest first, orientations innermost. An ``nn.Module``
+            is measured in eval mode, without gradients. Afterwards all its parts are in the mode that they had.
+        x: Signal of shape (B, C, L) or (B, C, H, W). It must be long enough that the module takes ``T^steps x`` too.
         grid: The group of the module, which acts on x; None is the dyadic grid.
-        steps: Number of times x is rescaled; may be 0 if x is turned or mirrored.
-        turns: Number of quarter turns that x makes.
+        steps: Number of times x is rescaled by 1/base; may be 0 if x is turned or mirrored.
+        turns: Number of quarter turns of x, counterclockwise.
         mirror: Whether x is mirrored first.
 
     Returns:
-        The relative L2 error of each level: 0.0 is equivariance to the last bit, inf that not even the shapes agree, or
-        that there is no level where one should be.
+        The relative L2 error of each level. 0.0 is equivariance to the last bit; inf means that shapes do not agree, or
+        that a level is missing.
 
     Raises:
-        ValueError: If the module does not return levels, or too few of them to compare any, or if the grid has no such
-            transformation.
+        ValueError: If the module does not return levels, or too few levels to compare any, or if the grid does not
+            contain the transformation.
 
     Example:
         >>> from wavenets.nn import LiftingConv1d
@@ -66,7 +67,7 @@ def assert_equivariant(
     mirror: bool = False,
     tolerance: float = 0.0,
 ) -> None:
-    """Assert that a module is equivariant: that no ``equivariance_error`` exceeds the tolerance.
+    """Assert that the ``equivariance_error`` of a module does not exceed the tolerance at any level.
 
     Args:
         module: See ``equivariance_error``.
@@ -78,7 +79,7 @@ def assert_equivariant(
         tolerance: The largest relative L2 error allowed; 0.0 is exactness.
 
     Raises:
-        AssertionError: If a level's error is larger; it lists the errors of all levels.
+        AssertionError: If the error of a level is larger. The message lists the errors of all levels.
     """
     errors = equivariance_error(module, x, grid, steps, turns, mirror)
     if not all(error <= tolerance for error in errors):
@@ -94,22 +95,23 @@ def map_error(
     turns: int = 0,
     mirror: bool = False,
 ) -> float:
-    """Measure how far ``module(act(x))`` is from ``act(module(x))``, for a module from a signal to an upright map.
+    """Measure how far the map ``module(act(x))`` is from the transformed map ``act(module(x))``.
 
     Args:
-        module: From a signal to one map, (B, C, L) or (B, C, H, W). An ``nn.Module`` is measured in eval mode, without
-            gradients; it and all modules inside are left in the mode that they had.
+        module: Function from a signal to one map, (B, C, L) or (B, C, H, W). An ``nn.Module`` is measured in eval mode,
+            without gradients. Afterwards all its parts are in the mode that they had.
         x: Signal of shape (B, C, L) or (B, C, H, W).
         grid: The group of the module, which acts on x and on the map.
-        steps: Number of times both are rescaled. A map is exact up to the scales that enter and leave, if at all.
-        turns: Number of quarter turns that both make.
+        steps: Number of times both are rescaled by 1/base. A map over several scales is then not exact, since one scale
+            enters and one leaves.
+        turns: Number of quarter turns of both, counterclockwise.
         mirror: Whether both are mirrored first.
 
     Returns:
-        The relative L2 error: 0.0 is equivariance to the last bit, inf that not even the shapes agree.
+        The relative L2 error. 0.0 is equivariance to the last bit; inf means that shapes do not agree.
 
     Raises:
-        ValueError: If the module does not return one map, or if the grid has no such transformation.
+        ValueError: If the module does not return one map, or if the grid does not contain the transformation.
 
     Example:
         >>> grid = Grid(2, rotations=4, mirrored=True)
@@ -134,7 +136,7 @@ def assert_map_equivariant(
     mirror: bool = False,
     tolerance: float = 0.0,
 ) -> None:
-    """Assert that a module returns equivariant maps: that ``map_error`` does not exceed the tolerance.
+    """Assert that the ``map_error`` of a module does not exceed the tolerance.
 
     Args:
         module: See ``map_error``.

@@ -1,7 +1,8 @@
 """The slow definition of the layers: all levels at full rate, with dilated kernels in place of a decimated signal.
 
-On an infinite signal the decimated layers are samples of these: level i every base^i samples. For tests and benchmarks;
-without turns and reflections, and with dilations by whole samples (base 2) or, in 1D, B-spline kernels.
+On an infinite signal the layers of ``wavenets.nn`` are samples of these: level i is every base^i-th sample. This form
+is for tests and benchmarks. It has no turns and reflections, and dilates kernels by whole samples (base 2) or, in 1D,
+as ``BSpline`` kernels.
 """
 
 import math
@@ -28,7 +29,7 @@ def views(x: Tensor, num_scales: int, grid: Grid) -> list[Tensor]:
         grid: The scales, without orientations; in 2D of base 2.
 
     Raises:
-        ValueError: If there is no such definition for the grid.
+        ValueError: If this form is not defined for the grid.
 
     Example:
         >>> [tuple(view.shape) for view in views(torch.randn(1, 1, 90), 3, Grid(1))]
@@ -46,27 +47,30 @@ def lift(layer: LiftingConv, x: Tensor) -> list[Tensor]:
     """Lift a signal with the weights of a layer: each level convolved with the kernel dilated by base^i.
 
     Args:
-        layer: The layer; its kernels are ``BSpline`` where dilations are not whole.
+        layer: The layer. Its kernels must be ``BSpline`` where dilations are not whole numbers.
         x: Signal of shape (B, C, L) or (B, C, H, W).
 
     Raises:
-        ValueError: If there is no such definition for the layer.
+        ValueError: If this form is not defined for the layer.
     """
     levels = views(x, layer.num_scales, layer.grid)
     if layer.grid.base != 2:
-        return _stretched(layer, levels)
-    return [_conv(layer, level, layer.weight, layer.bias, i) for i, level in enumerate(levels)]
+        lifted = _stretched(layer, levels)
+    else:
+        lifted = [_conv(layer, level, layer.weight, layer.bias, i) for i, level in enumerate(levels)]
+    pool = F.max_pool1d if layer.grid.ndim == 1 else F.max_pool2d
+    return [pool(level, layer.max_pool) for level in lifted] if layer.max_pool > 1 else lifted
 
 
 def group_conv(layer: GroupConv, levels: Sequence[Tensor]) -> list[Tensor]:
     """Convolve levels at full rate with the weights of a layer.
 
     Args:
-        layer: The layer; at other bases than 2 it spans one scale, with ``BSpline`` kernels.
-        levels: As ``lift`` returns them.
+        layer: The layer. At bases other than 2 it must span one scale, with ``BSpline`` kernels.
+        levels: Levels at full rate, as ``lift`` returns them.
 
     Raises:
-        ValueError: If there is no such definition for the layer.
+        ValueError: If this form is not defined for the layer.
     """
     if layer.grid.base != 2:
         if layer.scale_extent > 1 or layer.groups > 1:
@@ -93,7 +97,7 @@ def _conv(layer: LiftingConv | GroupConv, x: Tensor, weight: Tensor, bias: Tenso
 def _stretched(layer: LiftingConv | GroupConv, levels: Sequence[Tensor]) -> list[Tensor]:
     """Convolve level i with its kernel stretched by s = base^i: Σ_t ψ(t / s) / s for the sum over its samples."""
     if not isinstance(layer.kernel, BSpline) or layer.stride > 1:
-        raise ValueError(f"{layer.grid} dilates kernels by parts of samples: it needs a BSpline kernel and no stride")
+        raise ValueError(f"dilations on {layer.grid} are not whole: it needs a BSpline kernel and stride=1")
     output = []
     for i, level in enumerate(levels):
         scale = float(layer.grid.base) ** i
@@ -104,9 +108,9 @@ def _stretched(layer: LiftingConv | GroupConv, levels: Sequence[Tensor]) -> list
 
 
 def _align(y: Tensor, level: int) -> Tensor:
-    """Bring level + 1 onto the grid of a level, where ``Grid.align`` does so: at the samples that their twins have.
+    """Upscale level + 1 to a level, as ``Grid.align`` does for the decimated levels.
 
-    The decimated twin has samples every 2^level, from each start in turn.
+    The samples of a decimated level are every 2^level-th sample here, from each of the 2^level starts.
     """
     fine, coarse = 2**level, 2 ** (level + 1)
     for dim in range(2, y.ndim):

@@ -1,1 +1,1 @@
-"""What is fast or traceable: the only files that ask whether a compiler is at work."""
+"""Operators that are fast, or that a compiler can trace."""

@@ -1,4 +1,4 @@
-"""The convolution of torch, as layers on the group need it: with "same" padding."""
+"""The convolution of torch with "same" padding."""
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ def same_conv(
     groups: int = 1,
     padding_mode: str = "zeros",
 ) -> Tensor:
-    """A convolution with "same" padding, which torch itself refuses to combine with a stride.
+    """Convolve with "same" padding, which torch does not support together with a stride.
 
     Raises:
         ValueError: If the input is too small for the padding mode.
@@ -25,7 +25,7 @@ def same_conv(
         if not torch.compiler.is_compiling() and min(input.shape[2:]) < least:
             raise ValueError(
                 f"a level of size {tuple(input.shape[2:])} is too small for padding_mode={padding_mode!r}, which needs "
-                f"at least {least} samples: give a longer input or use fewer scales"
+                f"at least {least} samples: use a longer input or fewer scales"
             )
         input = F.pad(input, [n for size in reversed(padding) for n in (size, size)], padding_mode)
         padding = [0] * len(padding)
@@ -33,6 +33,6 @@ def same_conv(
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
     if torch.compiler.is_compiling():  # the compiler chooses layouts itself
         return F.conv1d(input, weight, bias, stride, padding, dilation, groups)
-    # An image of one row: unlike conv1d, conv2d keeps the channels last in memory, which is faster.
+    # As an image of one row: unlike conv1d, conv2d keeps channels last in memory, which is faster.
     row, kernel = input[:, :, None], weight[:, :, None]
     return F.conv2d(row, kernel, bias, (1, stride), (0, *padding), (1, dilation), groups).squeeze(2)

@@ -1,15 +1,15 @@
 """The convolution of a waveform with long kernels as one matrix product, max-pooled in the same pass.
 
-Convolution of one or two channels runs far below a machine's speed; a matrix product does not. With kernel w of k taps
-and stride s, H neighbouring outputs n·H, …, n·H + H - 1 see the span of (H - 1)·s + k samples from n·H·s on:
+The convolution of one or two channels is far slower than the machine allows; a matrix product is not. With a kernel w
+of k taps and stride s, H neighbouring outputs n·H, …, n·H + H - 1 depend on the (H - 1)·s + k samples from n·H·s on:
 
     y[o, n·H + h] = Σ_c Σ_j w[o, c, j] x[c, (n·H + h)·s + j] = Σ_c Σ_i x[c, n·H·s + i] · w[o, c, i - h·s]
                   = (rows @ matrix)[n, (h, o)]
     rows[n, (c, i)] = x[c, n·H·s + i]    matrix[(c, i), (h, o)] = w[o, c, i - h·s]
 
-where w is zero outside of 0 … k - 1: ``rows`` is the signal unfolded, and the matrix has the kernel of one output
-channel in a column, moved to one of the H outputs. H is a multiple of the pooling window, so a row of the product holds
-whole windows, and the product can be pooled a few rows at a time: features at full rate never exist.
+where w is 0 outside 0 … k - 1. ``rows`` is the unfolded signal. Each column of the matrix is the kernel of one output
+channel, moved to one of the H outputs. H is a multiple of the pooling window, so a row of the product consists of whole
+windows. The product is pooled a few rows at a time, and features at full rate are never in memory as a whole.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ CHUNK = {"cpu": 2**19, "cuda": 2**26}
 
 
 def conv1d_max_pool(input: Tensor, weight: Tensor, bias: Tensor | None, stride: int, max_pool: int) -> Tensor:
-    """``F.max_pool1d(F.conv1d(input, weight, bias, stride, kernel_size // 2), max_pool)``, channels last in memory.
+    """Return ``F.max_pool1d(F.conv1d(input, weight, bias, stride, kernel_size // 2), max_pool)``, channels last.
 
     Args:
         input: Signal of shape (B, C, L).
@@ -50,7 +50,7 @@ def conv1d_max_pool(input: Tensor, weight: Tensor, bias: Tensor | None, stride: 
     before = kernel_size // 2
     after = (count - 1) * hop * stride + span - input.shape[2] - before
     rows = F.pad(input, (before, after)).unfold(2, span, hop * stride).transpose(1, 2).flatten(2)
-    # The kernel and zeros, repeated and cut into pieces of span: each piece begins stride zeros later than the last.
+    # The kernel and zeros, repeated and cut into pieces of span samples: each piece begins stride samples later.
     moved = F.pad(weight, (0, span + stride - kernel_size)).repeat(1, 1, hop)[..., : hop * span]
     matrix = moved.unflatten(2, (hop, span)).permute(1, 3, 2, 0).reshape(in_channels * span, hop * out_channels)
 
@@ -68,22 +68,22 @@ def conv1d_max_pool(input: Tensor, weight: Tensor, bias: Tensor | None, stride: 
 def max_pool1d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> Tensor:
-    """torch's, without its shortcut for inference, which copies channels-last inputs and fixes lengths in graphs."""
+    """Call torch's, but not its fast path for inference, which copies channels-last inputs and fixes lengths."""
     if ceil_mode and exporting() and stride in (None, kernel_size) and padding == 0 and dilation == 1:
-        # ceil(L / k) windows, the last one filled up: torch would ask whether it begins inside, which no symbol says.
+        # ceil(L / k) windows, the last one padded: torch would branch on whether it begins inside the input.
         input, ceil_mode = F.pad(input, (0, kernel_size - 1), value=-torch.inf), False
     return F.max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices=True)[0]
 
 
 class MaxPoolTensor1d(nn.MaxPool1d):
-    """torch's, which keeps channels last in memory and, exported, is for all lengths."""
+    """Max-pooling that keeps channels last in memory, and is exported for all lengths."""
 
     def forward(self, input: Tensor) -> Tensor:
         return max_pool1d(input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
 
 class _MaxPooledProduct(torch.autograd.Function):
-    """rows (N, K) @ matrix (K, W·max_pool·O), max-pooled to (N, W, O), and where in their windows the maxima are."""
+    """rows (N, K) @ matrix (K, W·max_pool·O), max-pooled to (N, W, O), and the place of each maximum in its window."""
 
     generate_vmap_rule = True
 
@@ -131,11 +131,11 @@ class _MaxPooledProduct(torch.autograd.Function):
 
 
 def _chunk(matrix: Tensor) -> int:
-    """How many rows to multiply at a time."""
+    """Return how many rows to multiply at a time."""
     return max(1, CHUNK.get(matrix.device.type, CHUNK["cuda"]) // matrix.shape[1])
 
 
 def autocasts(x: Tensor) -> bool:
-    """Whether autocast would convert an input of a matrix product."""
+    """Return whether autocast would convert an input of a matrix product."""
     available = torch.amp.is_autocast_available(x.device.type)  # not on the meta device
     return available and torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64

@@ -1,4 +1,4 @@
-"""While a network is exported: sizes are symbols then, and one graph is for all of them."""
+"""Helpers for the export of a network, during which sizes are symbols and one graph serves all sizes."""
 
 from typing import Any
 
@@ -6,17 +6,18 @@ import torch
 
 
 def exporting() -> bool:
-    """Whether ``torch.export`` is at work; sizes cannot be compared with numbers then."""
+    """Return whether ``torch.export`` traces, so that sizes cannot be compared with numbers."""
     return bool(getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)())  # torch 2.6 has only the latter
 
 
 def new_symbol(size: int) -> int:
-    """For ONNX, gives a size as a symbol of its own: that of level i is not a formula of i nested divisions.
+    """Return a size as a new symbol for ONNX, in place of a formula of i nested divisions for level i.
 
-    In formulas of such formulas the exporter calculates for hours. Inductor makes wrong code for symbols of this kind.
+    The exporter would calculate with such formulas for hours. Elsewhere the size is returned as it is, since Inductor
+    generates wrong code for these symbols.
     """
     if not torch.onnx.is_in_onnx_export():
         return size
     symbol: Any = torch.scalar_tensor(size, dtype=torch.int64).item()
-    torch._check(symbol >= 2)  # otherwise it would be asked whether there is one number, which would be stretched
+    torch._check(symbol >= 2)  # otherwise there would be a branch for size 1, which broadcasts
     return symbol

@@ -1,8 +1,8 @@
-"""What a frame sees of the features on all orientations: the gathering before a group convolution, in one pass.
+"""What a frame sees of the features in all orientations: they are gathered in one pass before a group convolution.
 
-Frame f sees, as block k of its channels, the features of orientation k·f with k undone on their pixels. With rows of C
-numbers, one for every orientation, example and pixel, that is a selection of rows. Each frame sees each row once, so
-the gradient is a selection as well; a scatter, which torch would do, takes many times as long.
+Block k of the channels that frame f sees is the features of orientation k·f, with k undone on their pixels. With rows
+of C numbers, one row for every orientation, example and pixel, this is a selection of rows. Each frame sees each row
+once, so the gradient is a selection as well. torch would use a scatter, which takes many times as long.
 """
 
 import threading
@@ -23,19 +23,20 @@ TABLES_BYTES = 2**26  # of tables that are kept
 
 
 class Scale:
-    """The features of one scale, in all orientations, to be seen from each frame.
+    """The features of one scale in all orientations, which can be seen from each frame.
 
     Args:
         features: N tensors (B, C, H, W), each in the frame of its orientation.
         grid: The group.
-        groups: Number of blocks of channels, each of which gets all orientations of its own.
+        groups: Number of blocks of channels. Each block of the result has its channels in all orientations.
     """
 
     def __init__(self, features: Sequence[Tensor], grid: Grid, groups: int = 1) -> None:
         self.features, self.group, self.groups = features, grid.group, groups
-        count = sum(len(feature) * feature.shape[2:].numel() for feature in features)
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        self.by_rows = grid.orientations > 1 and groups == 1 and not traced and count < 2**31  # tables are int32
+        self.by_rows = grid.orientations > 1 and groups == 1 and not traced
+        if self.by_rows and sum(feature[:, 0].numel() for feature in features) >= 2**31:  # tables are int32
+            self.by_rows = False
         if self.by_rows:
             channels = features[0].shape[1]
             rows = torch.cat([feature.permute(0, 2, 3, 1).reshape(-1, channels) for feature in features])
@@ -43,13 +44,13 @@ class Scale:
             self.rows = rows.to(torch.get_autocast_dtype(rows.device.type)) if autocasts(rows) else rows
 
     def seen_from(self, frame: int) -> Tensor:
-        """Return what a frame sees, (B, N·C, H, W): all orientations, each turned and mirrored into the frame."""
+        """Return what a frame sees, (B, N·C, H, W): all orientations, each brought into the frame."""
         if self.by_rows:
             return self._selected(frame, self.rows)
         return self._definition(frame) if self.group.order > 1 else self.features[0]
 
     def recomputed(self, frame: int, seen: Tensor) -> AbstractContextManager[Any]:
-        """Keep for the gradient the features, in place of what a frame sees of them: N frames see N times as much."""
+        """Save the features for the gradient, and not what a frame sees: what N frames see is N times as large."""
         if not self.by_rows or not _hooks_allowed():
             return nullcontext()
         at, shape, rows = seen.data_ptr(), seen.shape, self.rows.detach()
@@ -77,10 +78,12 @@ class Scale:
 
 
 def _rows(group: PointGroup, frame: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return which row stands where, of one image. In numpy: a tensor would be of the mode in which it was made first.
+    """Return the tables of the selection for one image.
+
+    They are numpy arrays, since they are kept: a tensor would stay an inference or a fake tensor if it was made as one.
 
     Returns:
-        Rows (pixels, N), at each place of the frame; and places (N, pixels), of each row.
+        The row at each place of the frame, (pixels, N), and the place of each row, (N, pixels).
     """
     pixels = height * width
     index = np.empty((pixels, group.order), np.int32)
@@ -97,7 +100,7 @@ _lock = threading.Lock()
 
 
 def _cached(key: Any, make: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
-    """Return what was made for a key; of all that was made the latest used are kept, up to ``TABLES_BYTES``."""
+    """Return the tables for a key. The tables used last are kept, up to ``TABLES_BYTES``."""
     with _lock:
         if key not in _kept:
             _kept[key] = make()
@@ -108,7 +111,7 @@ def _cached(key: Any, make: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
 
 
 def _hooks_allowed() -> bool:
-    """Return whether what is saved for a gradient may be packed, which ``torch.func`` forbids."""
+    """Return whether hooks on saved tensors are allowed, which they are not under ``torch.func``."""
     return bool(torch._C._autograd._saved_tensors_hooks_is_enabled())  # type: ignore[attr-defined]
 
 
@@ -120,14 +123,14 @@ def _tables(group: PointGroup, frame: int, like: Tensor) -> tuple[Tensor, ...]:
     def tensors() -> tuple[Tensor, ...]:
         return tuple(torch.from_numpy(array).to(like.device) for array in arrays)
 
-    if like.device.type in ("cpu", "meta") or type(like) is not Tensor:  # it shares the array's memory, or is fake
+    if like.device.type in ("cpu", "meta") or type(like) is not Tensor:  # shares the memory of the array, or is fake
         return tensors()
-    with torch.inference_mode(False):  # a tensor made in inference cannot be saved for a gradient
+    with torch.inference_mode(False):  # an inference tensor could not be saved for a gradient later
         return _cached((*key, like.device), tensors)
 
 
 def _of_batch(table: Tensor, batch: int, step: int) -> Tensor:
-    """Return the numbers (…, n) of one image's rows as those of a batch, (…, batch, n): image b begins at b · step."""
+    """Return row numbers of one image, (…, n), as those of a batch, (…, batch, n): image b begins at b · step."""
     return table.unsqueeze(-2) + step * torch.arange(batch, dtype=table.dtype, device=table.device)[:, None]
 
 

@@ -1,5 +1,18 @@
-"""Layers on the group of translations, scales and quarter turns."""
+"""Layers on the group of translations, scales, turns and reflections. Names are those of ``torch.nn``.
 
+=====================  =============================================================================================
+From the signal        ``LiftingConv1d``, ``LiftingConv2d``: the first convolution. ``Views``: the signal itself.
+On the group           ``GroupConv1d``, ``GroupConv2d``, ``BatchNorm``, ``MaxPool1d``, ``MaxPool2d``, ``AvgPool1d``,
+                       ``AvgPool2d``. ``PerLevel(module)`` applies any other module to each level.
+To a vector            ``Readout``, ``GatedReadout``
+To a map               ``MapReadout``, ``GatedMapReadout``
+To upright levels      ``OrientationPool``
+Any network            ``equivariant`` on all views, ``Canonicalize`` on the view that a small network chooses
+Any dimension          ``LiftingConv``, ``GroupConv``
+=====================  =============================================================================================
+"""
+
+from wavenets.nn.canonical import Canonicalize, equivariant
 from wavenets.nn.conv import (
     GroupConv,
     GroupConv1d,
@@ -17,6 +30,7 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "BatchNorm",
+    "Canonicalize",
     "GatedMapReadout",
     "GatedReadout",
     "GroupConv",
@@ -32,4 +46,5 @@ __all__ = [
     "PerLevel",
     "Readout",
     "Views",
+    "equivariant",
 ]

@@ -1,4 +1,4 @@
-"""What lifting and group convolutions have in common: their kernels, and how these are drawn, kept and loaded."""
+"""What lifting and group convolutions share: their kernels, and how these are initialised, saved and loaded."""
 
 from collections.abc import Callable, Sequence
 from numbers import Integral
@@ -14,7 +14,7 @@ PADDING_MODES = "zeros", "reflect", "replicate", "circular"
 
 
 class KernelLayer(nn.Module):
-    """Learned numbers, the kernel that makes samples of them at the angles of a grid, and a bias."""
+    """A layer with learned numbers, a kernel that turns them into samples at the angles of a grid, and a bias."""
 
     ndim: int | None = None
     matrices: Tensor | None  # (angles, taps, numbers), unless the numbers are the samples
@@ -51,7 +51,7 @@ class KernelLayer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weights that keep the variance of white noise, scales and orientations in the fan-in, and no bias."""
+        """Draw weights that keep the variance of white noise, scales and orientations in the fan-in; zero the bias."""
         # A sample has the variance of one number times the squared norm of its row of the matrix.
         numbers: float = self.weight[0].numel()
         if (matrices := self._matrices()) is not None:
@@ -61,51 +61,51 @@ class KernelLayer(nn.Module):
             nn.init.zeros_(self.bias)
 
     def samples(self) -> Tensor:
-        """Return the kernels in use, sampled: with more than four rotations a first axis of angles."""
+        """Return the samples of the kernels; with more than four rotations the first axis is the angle."""
         if self.matrices is None:
             return self.weight
         samples = torch.einsum("...n,mtn->m...t", self.weight.flatten(-self.grid.ndim), self.matrices)
         samples = samples.unflatten(-1, self.kernel_size)
-        return samples[0] if len(samples) == 1 else samples  # ``squeeze`` of more than one ONNX refuses
+        return samples[0] if len(samples) == 1 else samples  # ONNX refuses ``squeeze`` of an axis longer than 1
 
     def _matrices(self) -> Tensor | None:
-        """Return the exact ones, in float64."""
+        """Return the matrices from numbers to samples in float64, one for each angle, or None if there are none."""
         angles = self.grid.group.finer
         if angles == 1 and isinstance(self.kernel, Samples):
             return None
         disk = angles > 1
-        # A view is the signal turned counterclockwise, which for the kernel is clockwise.
-        with torch.device("cpu"):  # whatever the default device: layers may be made on "meta"
+        # A view is the signal turned counterclockwise. For the kernel this is a clockwise turn.
+        with torch.device("cpu"):  # whatever the default device is, which may be "meta"
             matrices = [self.kernel.matrix(self.kernel_size, -90 * j / angles, disk=disk) for j in range(angles)]
             return torch.stack(matrices)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "KernelLayer":
-        # net.to(memory_format=torch.channels_last) refuses five dimensions: it is shown the weight as four.
+        # net.to(memory_format=torch.channels_last) fails for five dimensions, so the weight is passed as four.
         def as_four(x: Tensor) -> Tensor:
             return fn(x.flatten(1, -3)).unflatten(1, x.shape[1:-2]) if x.ndim > 4 else fn(x)
 
         super()._apply(as_four, recurse)
-        self._fit_matrices()  # from the exact ones: float32 made float64 would not be
+        self._fit_matrices()  # computed in float64 again: float32 converted to float64 would not be exact
         return self
 
     def _fit_matrices(self) -> None:
         matrices = self._matrices()
         self.matrices = None if matrices is None else matrices.to(self.weight)
 
-    # A state holds the grid as numbers, so that it is not loaded into another without a word.
+    # The state holds the grid as numbers, so that weights are not silently loaded into a layer on another grid.
     def get_extra_state(self) -> Tensor:
         group = [float(self.grid.base), self.grid.rotations, self.grid.mirrored]
         return torch.tensor(group, dtype=torch.float64, device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
-        # Averages of states, in whatever precision, are of the same group.
+        # An average of states, in any precision, still has the numbers of the grid.
         if not torch.allclose(state.cpu().double(), self.get_extra_state(), rtol=0, atol=1e-3):
             base, rotations, mirrored = state.tolist()
             theirs = f"base {base:.6g}, rotations {rotations:.0f}{', mirrored' if round(mirrored) else ''}"
             raise ValueError(f"the weights were learned on {theirs}, not on {self.grid}")
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        # The weights of torch's own convolution fit as well: they lack the grid, and the axis of one scale.
+        # Weights of torch's own convolution fit as well: they lack the grid and the axis of scales.
         weight = state_dict.get(f"{prefix}weight")
         if weight is not None and f"{prefix}_extra_state" not in state_dict and self.kernel != Samples():
             raise ValueError(f"weights of a torch convolution are samples, which {self.kernel} does not learn")
@@ -113,11 +113,11 @@ class KernelLayer(nn.Module):
         if weight is not None and weight.ndim == self.weight.ndim - 1 and self.grid.orientations == 1:
             state_dict[f"{prefix}weight"] = weight.unsqueeze(2)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
-        self._fit_matrices()  # with assign=True the weights may be of another dtype and on another device now
+        self._fit_matrices()  # with assign=True the weights may now have another dtype or device
 
     @classmethod
     def _own(cls, grid: Grid | None) -> Grid:
-        """Return the grid, or the dyadic one if there is none, after checking its dimensions."""
+        """Return the grid, or the dyadic one for None, after checking its dimension."""
         if grid is None and cls.ndim is not None:
             return Grid(cls.ndim)
         if grid is None or cls.ndim not in (None, grid.ndim):
@@ -150,5 +150,5 @@ def _odd(kernel_size: int | Sequence[int], grid: Grid) -> tuple[int, ...]:
     if any(n % 2 == 0 for n in size):
         raise ValueError(f"kernel_size must be odd to keep the kernel's centre, got {kernel_size}")
     if grid.orientations > 1 and len(set(size)) > 1:
-        raise ValueError(f"kernels that are turned must be square, got kernel_size={kernel_size}")
+        raise ValueError(f"kernels on a grid with orientations must be square, got kernel_size={kernel_size}")
     return size

@@ -1,4 +1,4 @@
-"""Lifting and group convolutions as modules: one core for every dimension, and a thin class for 1D and 2D."""
+"""Lifting and group convolutions as modules: one core for all dimensions, and a thin class for 1D and for 2D."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from wavenets.nn._kernel import KernelLayer, positive
 
 
 class LiftingConv(KernelLayer):
-    """Lifts a signal of any dimension, that of the grid: see ``LiftingConv1d``.
+    """Lifting convolution in the dimension of the grid, see ``LiftingConv1d``.
 
     Example:
         >>> lift = LiftingConv(3, 8, kernel_size=5, num_scales=2, grid=Grid(2, rotations=4))
@@ -55,7 +55,7 @@ class LiftingConv(KernelLayer):
 
     @property
     def wavelets(self) -> Tensor:
-        """The kernels in use at angle 0, of shape (O, C, k) or (O, C, k, k)."""
+        """Samples of the kernels at angle 0, of shape (O, C, k) or (O, C, k, k)."""
         samples = self.samples()
         return samples[0] if samples.ndim > self.weight.ndim else samples
 
@@ -68,7 +68,7 @@ class LiftingConv(KernelLayer):
 
 
 class GroupConv(KernelLayer):
-    """Convolves features on the group of any dimension, that of the grid: see ``GroupConv1d``.
+    """Group convolution in the dimension of the grid, see ``GroupConv1d``.
 
     Example:
         >>> conv = GroupConv(8, 16, kernel_size=3, grid=Grid(2, rotations=4))
@@ -121,30 +121,32 @@ class GroupConv(KernelLayer):
 
 
 class LiftingConv1d(LiftingConv):
-    """Lifts a waveform to features on the group of scales and translations (Romero et al., arXiv 2006.05259).
+    """Convolution from a waveform to features on the group of scales and translations: one kernel on every view.
+
+    The lifting convolution of Romero et al., arXiv 2006.05259.
 
     Args:
-        in_channels: Channels of the signal.
-        out_channels: Channels of every level.
+        in_channels: Number of channels of the signal.
+        out_channels: Number of channels of every level.
         kernel_size: Length of the kernel in samples, odd.
-        num_scales: Number of scales S; level i sees the signal base^i times coarser.
+        num_scales: Number of scales S. Level i is computed from the signal rescaled by 1/base^i.
         stride: Stride within each level, in that level's own samples.
-        bias: If True, adds a bias per output channel, the same on every level.
+        bias: If True, the layer adds a learned bias, the same on every level.
         grid: The scales; None is the dyadic grid.
-        max_pool: Max-pools every level by this factor in the same pass: what ``MaxPool1d`` would make of it, but
-            faster, and in memory the features at their full length never exist (1D, decimated).
+        max_pool: Factor by which every level is max-pooled in the same pass. The result is that of a ``MaxPool1d``
+            after the layer. In 1D this is faster, and the features at full length are never in memory.
         kernel: How the learned numbers become samples, from ``wavenets.kernels``; None is ``Samples()``.
         padding_mode: "zeros", "reflect", "replicate" or "circular", as in ``torch.nn.Conv1d``.
-        device: Of the parameters.
-        dtype: Of the parameters.
+        device: Device of the parameters.
+        dtype: Data type of the parameters.
 
     Shape:
-        (B, C, L) -> S levels, finest first, level i of shape (B, O, L_i / stride), rounded up; pooled: shorter by
-        max_pool, rounded down.
+        (B, C, L) -> S levels, finest first, level i of shape (B, O, L_i / stride), rounded up. With ``max_pool`` the
+        length is divided by it and rounded down.
 
     Raises:
-        ValueError: If an argument is out of range; in ``forward`` if the input's rank, channels or dtype do not fit or
-            it is too short for the scales or the pooling.
+        ValueError: If an argument is out of range; in ``forward`` if the rank, channels or dtype of the input do not
+            fit, or if it is too short for the scales or the pooling.
 
     Example:
         >>> lift = LiftingConv1d(1, 8, kernel_size=79, num_scales=9)
@@ -157,50 +159,53 @@ class LiftingConv1d(LiftingConv):
 
 
 class LiftingConv2d(LiftingConv):
-    """Lifts an image to features on the group: ``LiftingConv1d`` for (B, C, H, W).
+    """Convolution from an image to features on the group of scales, turns and reflections: see ``LiftingConv1d``.
 
-    The base may be any real number above 1 (``Grid(2, base=2**0.5)``). With turns (``Grid(2, rotations=4)``) every
-    scale gives R levels, the image as each orientation sees it; ``num_scales=1`` then is a network on SE(2), as those
-    of Bekkers & Lafarge et al. (arXiv 1804.03393). Without turns the kernel size may be (kh, kw).
+    The base may be any real number above 1 (``Grid(2, base=2**0.5)``). With N orientations
+    (``Grid(2, rotations=4, mirrored=True)`` has 8) there are N levels for each scale, and kernels are square.
+    ``num_scales=1`` lifts to orientations alone, as in the networks on SE(2) of Bekkers & Lafarge et al. (arXiv
+    1804.03393). Without orientations the kernel size may be (kh, kw).
 
     Example:
         >>> lift = LiftingConv2d(3, 8, kernel_size=7, num_scales=4)
         >>> [tuple(level.shape[2:]) for level in lift(torch.randn(1, 3, 97, 130))]
-        [(97, 130), (48, 65), (24, 32), (12, 16)]
+        [(97, 130), (49, 65), (25, 33), (13, 17)]
     """
 
     ndim = 2
 
 
 class GroupConv1d(GroupConv):
-    """Convolves features over translation and ``scale_extent`` neighbouring scales (Romero et al., arXiv 2006.05259).
+    """Convolution of features over translations and ``scale_extent`` neighbouring scales.
 
-    The scale axis is never padded: S levels become S - scale_extent + 1.
+    The group convolution of Romero et al., arXiv 2006.05259. The scale axis is never padded: S levels become
+    S - scale_extent + 1.
 
     Args:
-        in_channels: Channels of every input level.
-        out_channels: Channels of every output level.
-        kernel_size: Length of the kernel in samples of the level it acts on, odd.
-        scale_extent: Number of neighbouring scales that the kernel spans, towards the coarser ones.
+        in_channels: Number of channels of every input level.
+        out_channels: Number of channels of every output level.
+        kernel_size: Length of the kernel in samples of the level on which it acts, odd.
+        scale_extent: Number of neighbouring scales that the kernel spans: the scale itself and the next coarser ones.
         stride: Stride within each level, in that level's own samples.
         groups: Number of blocks of channels that do not mix.
-        bias: If True, adds a bias per output channel, the same on every level.
+        bias: If True, the layer adds a learned bias, the same on every level.
         grid: The scales; None is the dyadic grid.
         kernel: How the learned numbers become samples, from ``wavenets.kernels``; None is ``Samples()``.
         padding_mode: "zeros", "reflect", "replicate" or "circular", as in ``torch.nn.Conv1d``.
-        device: Of the parameters.
-        dtype: Of the parameters.
+        device: Device of the parameters.
+        dtype: Data type of the parameters.
 
     Shape:
         S levels (B, C, L_i) -> S - scale_extent + 1 levels (B, O, L_i / stride), rounded up.
 
     Raises:
-        ValueError: If an argument is out of range; in ``forward`` if a level's rank, channels or dtype do not fit or
-            there are fewer levels than scale_extent.
+        ValueError: If an argument is out of range; in ``forward`` if the levels have no grid or another one, if their
+            rank, channels or dtype do not fit, or if there are fewer scales than scale_extent.
 
     Example:
         >>> conv = GroupConv1d(8, 16, kernel_size=3, scale_extent=3)
-        >>> [tuple(level.shape) for level in conv([torch.randn(2, 8, n) for n in (40, 20, 10, 5)])]
+        >>> levels = Levels([torch.randn(2, 8, n) for n in (40, 20, 10, 5)], grid=Grid(1))
+        >>> [tuple(level.shape) for level in conv(levels)]
         [(2, 16, 40), (2, 16, 20)]
     """
 
@@ -208,11 +213,14 @@ class GroupConv1d(GroupConv):
 
 
 class GroupConv2d(GroupConv):
-    """Convolves features over translation, neighbouring scales and all turns: ``GroupConv1d`` for (B, C, H_i, W_i).
+    """Convolution of features over translations, neighbouring scales and all orientations: see ``GroupConv1d``.
+
+    The grid must be the one with which the levels were lifted.
 
     Example:
         >>> conv = GroupConv2d(8, 16, kernel_size=3, scale_extent=2, stride=2)
-        >>> [tuple(level.shape) for level in conv([torch.randn(1, 8, n, n) for n in (28, 14, 7)])]
+        >>> levels = Levels([torch.randn(1, 8, n, n) for n in (28, 14, 7)], grid=Grid(2))
+        >>> [tuple(level.shape) for level in conv(levels)]
         [(1, 16, 14, 14), (1, 16, 7, 7)]
     """
 

@@ -13,12 +13,12 @@ from wavenets.levels import Levels, check_levels
 class BatchNorm(nn.Module):
     """Batch normalisation whose statistics are shared by all levels and positions.
 
-    In eval mode it is the same affine map on every level, so equivariance is exact; batch statistics, like anywhere,
-    depend on which levels there are.
+    In eval mode it is the same affine map on every level, so equivariance is exact. In training the statistics depend
+    on the batch, and so on which levels there are.
 
     Args:
         num_features: Number of channels C.
-        eps: Added to the variance.
+        eps: Number that is added to the variance.
         momentum: Weight of the newest batch in the running statistics; None is a cumulative average.
 
     Shape:

@@ -1,4 +1,4 @@
-"""Spatial pooling of each level in its own samples."""
+"""Spatial pooling of each level, in the samples of that level."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from wavenets.levels import Levels, check_levels
 
 
 class _ScalePool(nn.Module):
-    """A pooling of torch on each level; a level smaller than the window gets an error that says so."""
+    """A pooling of torch on each level, with a clear error for a level that is smaller than the window."""
 
     pool: type[nn.Module]
 
@@ -26,7 +26,7 @@ class _ScalePool(nn.Module):
             if any(size < n for size, n in zip(level.shape[2:], least, strict=True)):
                 raise ValueError(
                     f"level {i} of size {tuple(level.shape[2:])} is smaller than the pooling window, which needs "
-                    f"{max(least)} samples: use a longer input or use fewer scales"
+                    f"{max(least)} samples: use a longer input or fewer scales"
                 )
         return levels.map(self.window)
 
@@ -37,13 +37,13 @@ class _ScalePool(nn.Module):
 
 
 class MaxPool1d(_ScalePool):
-    """Max-pools each level (B, C, L_i) in its own samples.
+    """Max-pooling of each level (B, C, L_i), in the samples of that level.
 
     Args:
         kernel_size: Size of the window.
-        stride: Of the window; None is its size.
-        padding: At both ends.
-        **options: Further arguments of ``torch.nn.MaxPool1d``, by name: ``dilation``, ``ceil_mode``.
+        stride: Stride of the window; None is its size.
+        padding: Padding at both ends.
+        **options: Further arguments of ``torch.nn.MaxPool1d`` by name: ``dilation``, ``ceil_mode``.
 
     Raises:
         ValueError: In ``forward``, if a level is smaller than the window.
@@ -57,18 +57,18 @@ class MaxPool1d(_ScalePool):
 
 
 class MaxPool2d(_ScalePool):
-    """Max-pools each level (B, C, H_i, W_i): ``MaxPool1d`` for images."""
+    """Max-pooling of each level (B, C, H_i, W_i): ``MaxPool1d`` for images."""
 
     pool = nn.MaxPool2d
 
 
 class AvgPool1d(_ScalePool):
-    """Average-pools each level (B, C, L_i): ``MaxPool1d`` with the options of ``torch.nn.AvgPool1d``."""
+    """Average pooling of each level (B, C, L_i): see ``MaxPool1d``, with the options of ``torch.nn.AvgPool1d``."""
 
     pool = nn.AvgPool1d
 
 
 class AvgPool2d(_ScalePool):
-    """Average-pools each level (B, C, H_i, W_i): ``AvgPool1d`` for images."""
+    """Average pooling of each level (B, C, H_i, W_i): ``AvgPool1d`` for images."""
 
     pool = nn.AvgPool2d

@@ -1,4 +1,4 @@
-"""Where features leave the group: as one vector, as one map, or as one upright level for each scale."""
+"""Readouts, which leave the group: as one vector, as one map, or as one upright level for each scale."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
@@ -17,7 +17,7 @@ Scales = list[list[Tensor]]  # for each scale one tensor (B, C, …) for each or
 
 
 class _Reduction(nn.Module):
-    """What readouts by a mode have in common: how levels of one shape become one tensor."""
+    """A readout with a mode: it reduces levels of one shape to one tensor."""
 
     def __init__(self, mode: Mode, dropout: float = 0.0) -> None:
         super().__init__()
@@ -48,20 +48,20 @@ class _Reduction(nn.Module):
 
 
 class Readout(_Reduction):
-    """Leaves the group as one vector: pools each level over its positions, then reduces over the levels.
+    """Readout as one vector: each level is pooled over its positions, then the levels are reduced to one.
 
     Args:
         mode: "finest" takes the maximum over the orientations of scale 0. "mean", "max" and "logsumexp" reduce over all
-            levels. "confident" takes the mean over orientations, and of the scales, for each example, the one whose
-            answer is surest: that with the largest probability, of logits.
+            levels. "confident" is for logits: it takes the mean over orientations, and then for each example the scale
+            with the surest answer, that with the largest probability of a class.
         positions: "mean" or "max" over the positions of a level.
-        dropout: Scale dropout: in training a scale of an example is left out with this probability, never all of them,
-            so that every scale learns to tell classes apart.
+        dropout: Scale dropout: in training each scale of an example is left out with this probability, but never all of
+            them. So every scale learns to distinguish the classes.
 
     Note:
-        All modes are invariant to turns and reflections to the last bit, and, but for "finest", to rescaling up to the
-        scales that enter and leave at the two ends. Confidence is not a measure of scale by itself: some networks are
-        surest of views that are too coarse or too fine. See ``Canonicalize`` for a score that is learned.
+        All modes are invariant to turns and reflections to the last bit. All modes except "finest" are invariant to
+        rescaling up to the scales that enter and leave at the two ends. Confidence alone does not measure scale: some
+        networks are surest of views that are too coarse or too fine. See ``Canonicalize`` for a learned score.
 
     Shape:
         Levels of features or logits, (B, C, …) or (B, C) -> (B, C).
@@ -90,7 +90,7 @@ class Readout(_Reduction):
         return self._reduced([list(scale) for scale in scales], grid.group)
 
     def chosen(self, input: Levels) -> Tensor:
-        """Return the scale with the surest answer for each example, (B,), the finest of equally sure ones."""
+        """Return the scale with the surest answer for each example, (B,); of equal ones the finest."""
         grid = grid_of(input)
         logits = [grid.group.mean(scale) for scale in grid.by_scale(_pooled(input, self.positions))]
         return torch.stack([_probability(y).amax(1) for y in logits]).argmax(0)
@@ -100,22 +100,23 @@ class Readout(_Reduction):
 
 
 class MapReadout(_Reduction):
-    """Leaves the group as one map: brings every level to the finest size and upright, then reduces over the levels.
+    """Readout as one map: each level is upscaled to the finest size and brought upright, then they are reduced.
 
     Each level is upscaled in its own frame, since upscaling does not commute with turns to the last bit, and then
-    turned back. If the signal is turned or mirrored, the map is turned or mirrored with it, to the last bit. If it is
-    rescaled, the levels are exact, and the map up to the scales that enter and leave, and up to interpolation.
+    turned back. If the signal is turned or mirrored, the map is turned or mirrored with it, to the last bit. If the
+    signal is rescaled, the levels are exact. The map is exact only up to the scales that enter and leave, and up to
+    interpolation.
 
     Args:
         mode: "finest" takes the maximum over the orientations of scale 0. "mean", "max" and "logsumexp" reduce over all
-            levels. "confident" takes the mean over orientations, and of the scales, for each example, the one whose
-            answer is surest: the mean probability of the classes that are predicted, over all positions where that is
-            not class 0, the background; with one logit the mean probability p of the positions where p > ½.
+            levels. "confident" takes the mean over orientations, and then for each example the scale with the surest
+            answer: that with the largest mean probability of the predicted class, over all positions where it is not
+            class 0, the background. With one logit it is the mean probability p over the positions where p > ½.
         dropout: Scale dropout, see ``Readout``.
 
     Note:
-        Confidence is not a measure of scale by itself: it chose well for a released network for vessels, and too coarse
-        or too fine a scale for others. See ``Canonicalize`` for a score that is learned.
+        Confidence alone does not measure scale: it chose well for a released network for vessels, and chose a too
+        coarse or too fine scale for other networks. See ``Canonicalize`` for a learned score.
 
     Shape:
         Levels (B, C, L_i) -> (B, C, L), or (B, C, H_i, W_i) -> (B, C, H, W): the size of level 0.
@@ -135,19 +136,18 @@ class MapReadout(_Reduction):
         if self.mode != "confident":
             count = grid.orientations if self.mode == "finest" else len(input)
             return self._reduced(_upright(input[:count], grid), grid.group)
-        scales, logits = Grid(grid.ndim, grid.base), _means(input, grid)
-        return _pick([scale[0] for scale in _upright(logits, scales)], _surest(logits))
+        return _pick([grid.group.mean(scale) for scale in _upright(input, grid)], self.chosen(input))
 
     def chosen(self, input: Levels) -> Tensor:
-        """Return the scale with the surest answer for each example, (B,), the finest of equally sure ones."""
+        """Return the scale with the surest answer for each example, (B,); of equal ones the finest."""
         return _surest(_means(input, grid_of(input)))
 
 
 class GatedReadout(nn.Module):
-    """Leaves the group by logits of each level, weighted by a softmax over levels of a learned score.
+    """Readout as one vector: logits of each level, weighted by a softmax over levels of a learned score.
 
-    So the network itself learns which scale is informative, where a mean weights all alike. It is invariant to turns
-    and reflections to the last bit, and to rescaling up to the levels that enter and leave.
+    So the network learns which scale is informative; a mean would weight all scales equally. The result is invariant to
+    turns and reflections to the last bit, and to rescaling up to the scales that enter and leave.
 
     Args:
         channels: Channels of the features.
@@ -186,9 +186,9 @@ class GatedReadout(nn.Module):
 
 
 class GatedMapReadout(nn.Module):
-    """Leaves the group as one map: logits of each level, weighted at every position by a softmax of a learned score.
+    """Readout as one map: logits of each level, weighted at every position by a softmax of a learned score.
 
-    Equivariant as ``MapReadout`` is.
+    It is equivariant as ``MapReadout`` is.
 
     Args:
         channels: Channels of the features.
@@ -228,7 +228,7 @@ class GatedMapReadout(nn.Module):
 
 
 class OrientationPool(nn.Module):
-    """Pools features over orientations, in the frame of the signal: one upright level for each scale.
+    """Pooling over orientations, in the frame of the signal: one upright level for each scale.
 
     Args:
         mode: "max" or "mean" over the orientations of a scale. Either is equivariant to turns and reflections to the
@@ -239,7 +239,7 @@ class OrientationPool(nn.Module):
         of scales alone.
 
     Raises:
-        ValueError: If there is no such mode; in ``forward`` if the input is not levels, or their grid is unknown.
+        ValueError: If the mode is unknown; in ``forward`` if the input is not levels, or their grid is unknown.
 
     Example:
         >>> from wavenets import Grid
@@ -274,7 +274,7 @@ def _checked(dropout: float) -> float:
 
 
 def _pooled(input: Levels, positions: Positions) -> list[Tensor]:
-    """Return the levels (B, C, …) pooled over their positions, (B, C); levels (B, C) have none any more."""
+    """Return the levels (B, C, …) pooled over their positions, (B, C); levels (B, C) are returned as they are."""
     flat = [level.flatten(2) if level.ndim > 2 else level[..., None] for level in check_levels(input)]
     return [level.mean(2) if positions == "mean" else level.amax(2) for level in flat]
 
@@ -304,7 +304,7 @@ def _kept(scales: Scales, dropout: float) -> Tensor | None:
         return None
     like = scales[0][0]
     drawn = torch.rand(len(scales), len(like), *[1] * (like.ndim - 1), device=like.device)
-    return (drawn >= dropout) | (drawn == drawn.amax(0))  # the largest stays in any case
+    return (drawn >= dropout) | (drawn == drawn.amax(0))  # the largest is always kept
 
 
 def _gated(logits: Sequence[Tensor], score: Sequence[Tensor], grid: Grid, dropout: float) -> Tensor:
@@ -329,17 +329,17 @@ def _probability(logits: Tensor) -> Tensor:
 
 
 def _surest(maps: Sequence[Tensor]) -> Tensor:
-    """Return the scale whose map is surest of what it shows, (B,)."""
+    """Return the scale with the surest map for each example, (B,)."""
     return torch.stack([mean_confidence(y) for y in maps]).argmax(0)
 
 
 def mean_confidence(logits: Tensor) -> Tensor:
-    """Return the mean probability of what a map predicts, over the positions that are not background, (B,).
+    """Return the mean probability of the predicted class over the positions that are not background, (B,).
 
-    Zero where all of a map is background.
+    It is 0 for a map that is all background.
 
     Args:
-        logits: Of shape (B, C, …): of C classes, of which class 0 is background, or one logit of the foreground.
+        logits: Logits of shape (B, C, …), where class 0 is background, or one logit of the foreground, C = 1.
     """
     p, predicted = _probability(logits).flatten(2).max(1)
     foreground = predicted != 0
@@ -347,7 +347,7 @@ def mean_confidence(logits: Tensor) -> Tensor:
 
 
 def _pick(scales: Sequence[Tensor], chosen: Tensor) -> Tensor:
-    """Return of each example the scale that was chosen for it."""
+    """Return, for each example, the output of the scale that was chosen for it."""
     stack = torch.stack(list(scales))
     index = chosen.view(1, -1, *[1] * (stack.ndim - 2)).expand(1, *stack.shape[1:])
     return stack.gather(0, index).squeeze(0)

@@ -10,21 +10,22 @@ from wavenets.nn._kernel import positive
 
 
 class Views(nn.Module):
-    """Shows a signal as every element of the group sees it: what makes *any* network equivariant.
+    """The views of a signal, one for each element of the group: they make *any* network equivariant.
 
     ``nn.Sequential(Views(5, grid), PerLevel(network), Readout("mean"))`` puts one network on all views, so it is
-    equivariant to rescaling, and to quarter turns if the grid has them, without a change to the network.
+    equivariant to rescaling, and to turns and reflections if the grid has them. The network is not changed.
 
-    In training a batch norm inside of ``PerLevel`` sees one view at a time: it normalises each by statistics of its own
-    and counts every view as a step. Fine-tune with the norms in eval mode, or replace them by ``BatchNorm``; in
-    eval mode there is no difference.
+    In training, a batch norm inside ``PerLevel`` sees one view at a time. It normalises each view by other statistics,
+    and counts every view as a step. Fine-tune with the norms in eval mode, or replace them by ``BatchNorm``. In eval
+    mode there is no difference.
 
     Args:
         num_scales: Number of scales, that of the signal itself included.
         grid: The group, of at most four rotations: finer ones are no views.
+        finer: How many of the scales are finer than the signal, see ``Grid.views``.
 
     Shape:
-        (B, C, L) or (B, C, H, W) -> num_scales levels, with rotations R for each scale, turns innermost.
+        (B, C, L) or (B, C, H, W) -> num_scales levels, with N orientations N for each scale, orientations innermost.
 
     Raises:
         ValueError: If an argument is out of range; in ``forward`` if the signal is too short.
@@ -36,27 +37,28 @@ class Views(nn.Module):
         torch.Size([2, 4])
     """
 
-    def __init__(self, num_scales: int, grid: Grid) -> None:
+    def __init__(self, num_scales: int, grid: Grid, finer: int = 0) -> None:
         super().__init__()
         if grid.exact != grid:
             raise ValueError(f"there are views at quarter turns only: use rotations=4 in place of {grid.rotations}")
-        self.num_scales, self.grid = positive("num_scales", num_scales), grid
+        self.num_scales, self.grid, self.finer = positive("num_scales", num_scales), grid, finer
+        grid.check_finer(num_scales, finer)
 
     def forward(self, input: Tensor) -> Levels:
-        return self.grid.views(input, self.num_scales)
+        return self.grid.views(input, self.num_scales, self.finer)
 
     def extra_repr(self) -> str:
-        return f"{self.num_scales}, grid={self.grid}"
+        return f"{self.num_scales}, grid={self.grid}{f', finer={self.finer}' if self.finer else ''}"
 
 
 class PerLevel(nn.Module):
-    """Applies one module to each level.
+    """One module, applied to each level.
 
     Args:
-        module: A module from a tensor to a tensor. Whatever treats all levels alike keeps the equivariance.
+        module: A module from a tensor to a tensor. It treats all levels alike, which keeps the equivariance.
 
     Shape:
-        S levels -> S levels, each as the module leaves it.
+        S levels -> S levels, each of the shape that the module returns.
 
     Example:
         >>> relu = PerLevel(nn.ReLU())
