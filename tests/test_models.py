@@ -135,7 +135,7 @@ def test_a_finer_grid_goes_through_the_whole_net() -> None:
         (lambda: MNet(5, scale_extent=(1, 2), base=2), r"a number or 3 of them, each at least 1, got \(1, 2\)"),
         (lambda: MNet(5, grid=Grid(1), base=2), "give either grid="),
         (lambda: MNet(5, out_scales=0, base=2), "out_scales must be at least 1, got 0"),
-        (lambda: SampleCNN(readout="median", base=2), "one of finest, max, mean, logsumexp, got 'median'"),
+        (lambda: SampleCNN(readout="median", base=2), "one of finest, mean, max, logsumexp, confident, got 'median'"),
         (lambda: OneDCNN(grid=Grid(2)), "ndim=1"),
         (lambda: MNet(5)(noise(2, 2, 9000)), r"shape \(B, 1, L\), got \(2, 2, 9000\)"),
         (lambda: MNet(5, base=2)(noise(9000)), r"shape \(B, 1, L\), got \(9000,\)"),
