@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from experiments.training.memory import checkpoint_activations
 from wavenets import Grid
-from wavenets.models import MNet, ResNet, WaveletMNet, WaveletResNet
+from wavenets.models import MNet, ResNet
 from wavenets.nn import GroupConv1d, GroupConv2d, LiftingConv1d, LiftingConv2d
 
 REFERENCE = "ours"
@@ -18,7 +18,7 @@ NUM_SCALES = 4  # of the layers for images
 
 def strided_lifting() -> nn.Module:
     """W-M11 that lifts with stride 4 in place of the first max-pooling, as M11 convolves."""
-    net = WaveletMNet(11)
+    net = MNet(11, base=2)
     lift = next(net.stem.children())
     assert isinstance(lift, LiftingConv1d)
     lift.stride, lift.max_pool = 4, 1
@@ -91,7 +91,7 @@ def turned(rotations: int) -> dict[str, Case]:
     escnn = {"escnn": lambda: Escnn(channels, rotations)} if find_spec("escnn") else {}
 
     def net() -> nn.Module:
-        return WaveletResNet(form="shared", num_scales=1, rotations=rotations)
+        return ResNet(form="shared", num_scales=1, rotations=rotations)
 
     def layer() -> nn.Module:
         return GroupConv2d(channels, channels, 3, grid=grid)
@@ -116,18 +116,18 @@ CASES: dict[int, dict[str, Case]] = {
     1: {
         "W-M11": Case(
             {
-                REFERENCE: lambda: WaveletMNet(11),
+                REFERENCE: lambda: MNet(11, base=2),
                 "lifting with stride 4": strided_lifting,
-                "activations checkpointed": lambda: checkpoint_activations(WaveletMNet(11)),
-                "undecimated": lambda: undecimated(WaveletMNet(11)),
+                "activations checkpointed": lambda: checkpoint_activations(MNet(11, base=2)),
+                "undecimated": lambda: undecimated(MNet(11, base=2)),
                 "plain": lambda: MNet(11),
             },
             in_channels=1,
         ),
         "W-M5, shared form": Case(
             {
-                REFERENCE: lambda: WaveletMNet(5, form="shared"),
-                "published form": lambda: WaveletMNet(5),
+                REFERENCE: lambda: MNet(5, form="shared", base=2),
+                "published form": lambda: MNet(5, base=2),
                 "plain": lambda: MNet(5),
             },
             in_channels=1,
@@ -156,8 +156,8 @@ CASES: dict[int, dict[str, Case]] = {
         ),
         "ResNet-18": Case(
             {
-                REFERENCE: lambda: WaveletResNet(num_scales=NUM_SCALES),
-                "undecimated": lambda: undecimated(WaveletResNet(num_scales=NUM_SCALES)),
+                REFERENCE: lambda: ResNet(num_scales=NUM_SCALES, base=2),
+                "undecimated": lambda: undecimated(ResNet(num_scales=NUM_SCALES, base=2)),
                 "plain": lambda: ResNet(),
                 "plain, channels last": lambda: channels_last(ResNet()),
             },

@@ -22,13 +22,13 @@ from torch import Tensor, nn
 from benchmarks.timing import Step, seconds
 from experiments.export import example, to_onnx
 from experiments.run import write_json
-from wavenets.models import MNet, WaveletMNet
+from wavenets.models import MNet
 
 RATE = 8000  # samples of a second
 NETWORKS = {
     "M5": lambda: MNet(5),
-    "W-M5, shared form": lambda: WaveletMNet(5, form="shared"),
-    "W-M5, published form": lambda: WaveletMNet(5),
+    "W-M5, shared form": lambda: MNet(5, form="shared", base=2),
+    "W-M5, published form": lambda: MNet(5, base=2),
 }
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from benchmarks.timing import as_levels, duration
 from experiments.run import write_json
-from wavenets.models import MNet, Network, ResNet, WaveletMNet, WaveletResNet
+from wavenets.models import MNet, Network, ResNet
 from wavenets.nn import (
     BatchNorm,
     GroupConv1d,
@@ -35,8 +35,8 @@ from wavenets.nn import (
 )
 
 NETWORKS: dict[int, list[Callable[[], Network]]] = {
-    1: [lambda: WaveletMNet(11), lambda: MNet(11)],
-    2: [lambda: WaveletResNet(num_scales=4), lambda: ResNet()],
+    1: [lambda: MNet(11, base=2), lambda: MNet(11)],
+    2: [lambda: ResNet(num_scales=4, base=2), lambda: ResNet()],
 }
 SHAPES = {1: (16, 1, 88200), 2: (32, 3, 224, 224)}
 

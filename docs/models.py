@@ -26,7 +26,7 @@ SIZES = {
     "OneDCNN": (50999,),
     "MNet": (88200,),
     "ScalogramNet": (88200,),
-    "DigitCNN": (28, 28),
+    "CNN": (28, 28),
     "ResNet": (224, 224),
 }
 HEAD = """# Models

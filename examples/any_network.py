@@ -24,12 +24,13 @@ SIZES, TURNS = (0.5, 0.71, 1.0, 1.41, 2.0), (1, 2, 3)
 def on_all_views(network: nn.Module, grid: Grid, num_scales: int) -> nn.Sequential:
     """Puts one network on all views of an image, and takes the mean of its logits.
 
-    In training half of the scales are left out at random: so each learns to be read.
+    As ``wavenets.equivariant`` does, but that in training half of the scales are left
+    out at random: so each learns to be read.
     """
     return nn.Sequential(
         Views(num_scales, grid),
         PerLevel(network),
-        Readout("mean", dropout=0.5, grid=grid),
+        Readout("mean", dropout=0.5),
     )
 
 

@@ -11,7 +11,7 @@ from torch.export import Dim
 
 from tests.networks import LAYERS, noise
 from wavenets import Grid
-from wavenets.models import WaveletDigitCNN, WaveletMNet
+from wavenets.models import CNN, MNet
 from wavenets.nn import BatchNorm, GroupConv1d, LiftingConv1d, OrientationPool, PerLevel
 
 SIZES = {1: [(333,), (300,), (512,), (767,)], 2: [(61, 47), (64, 64), (50, 97), (98, 48)]}
@@ -82,10 +82,10 @@ def test_jit_traces(grid: Grid) -> None:
 @pytest.mark.parametrize(
     "net, sizes",
     [
-        (WaveletMNet(5, scale_extent=1, num_scales=4), [(16_001,), (22_050,)]),
-        (WaveletDigitCNN(out_scales=1), [(28, 28), (33, 40)]),
+        (MNet(5, scale_extent=1, num_scales=4, base=2), [(16_001,), (22_050,)]),
+        (CNN(out_scales=1, base=2**0.5), [(28, 28), (33, 40)]),
     ],
-    ids=["WaveletMNet", "WaveletDigitCNN"],
+    ids=["MNet", "CNN"],
 )
 def test_whole_networks(net: nn.Module, sizes: list[tuple[int, ...]]) -> None:
     net.eval()

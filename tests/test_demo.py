@@ -19,7 +19,7 @@ from experiments.training.task import MultiClass, MultiLabel
 from tests.experiment_runs import published
 from tests.networks import noise
 from wavenets import Grid
-from wavenets.models import DigitCNN, EnvelopeMNet, MNet, WaveletDigitCNN, WaveletMNet
+from wavenets.models import CNN, EnvelopeMNet, MNet
 from wavenets.testing import equivariance_error
 
 RATE = 8000
@@ -29,13 +29,13 @@ SHARED: dict[str, Any] = {"form": "shared", "num_scales": 3}
 @pytest.fixture(scope="module")
 def sounds() -> Pair:
     torch.manual_seed(1)
-    return Pair(WaveletMNet(3, 7, normalize=True, **SHARED), MultiClass(7))
+    return Pair(MNet(3, 7, normalize=True, **SHARED, base=2), MultiClass(7))
 
 
 @pytest.fixture(scope="module")
 def images() -> Pair:
     torch.manual_seed(1)
-    return Pair(WaveletDigitCNN(width=8, base=2**0.5, rotations=4, num_scales=5), MultiClass(10))
+    return Pair(CNN(width=8, base=2**0.5, rotations=4, num_scales=5), MultiClass(10))
 
 
 def chirps() -> Tensor:
@@ -92,7 +92,7 @@ def test_off_the_grid_errors_are_told_as_they_are(speed: float, low: float, high
 
 
 def test_a_network_of_one_scale_has_no_smaller_images() -> None:
-    pair = Pair(WaveletDigitCNN(width=8, rotations=4, form="shared", num_scales=1), MultiClass(10))
+    pair = Pair(CNN(width=8, rotations=4, form="shared", num_scales=1), MultiClass(10))
     comparison = pair.compare(digit(), 2, 90)
     assert not comparison.exact and len(comparison.ours.levels) == 1 and errors(comparison)[0] > 0.01
     assert pair.compare(digit(), 1, 270).exact
@@ -115,9 +115,9 @@ def test_the_twin_of_a_shared_network_is_its_finest_scale(sounds: Pair) -> None:
 
 
 def test_any_other_twin_is_untrained_and_always_the_same() -> None:
-    network = WaveletDigitCNN(3, in_channels=3, width=8, rotations=4, num_scales=4)
+    network = CNN(3, in_channels=3, width=8, rotations=4, num_scales=4)
     one, two = (Pair(network, MultiClass(3)) for _ in range(2))
-    assert one.twin_name == "plain twin, untrained" and isinstance(one.twin, DigitCNN)
+    assert one.twin_name == "plain twin, untrained" and isinstance(one.twin, CNN)
     assert all(torch.equal(a, b) for a, b in zip(one.twin.parameters(), two.twin.parameters(), strict=True))
     assert one.twin.in_channels == 3 and one.twin(noise(1, 3, 30, 30)).shape == (1, 3)
 
@@ -127,7 +127,7 @@ def test_any_other_twin_is_untrained_and_always_the_same() -> None:
     [
         (lambda: Pair(MNet(3), MultiClass(10)), "ckpt must be a wavelet network of wavenets.models; MNet is none"),
         (lambda: Pair(EnvelopeMNet(3, **SHARED), MultiClass(10)), "EnvelopeMNet has no plain twin .* twin=RUN"),
-        (lambda: Pair(WaveletMNet(3), MultiClass(10), DigitCNN()), "twin=DigitCNN does not take the inputs of"),
+        (lambda: Pair(MNet(3, base=2), MultiClass(10), CNN()), "twin=CNN does not take the inputs of"),
     ],
 )
 def test_networks_that_cannot_be_compared(make: Any, message: str) -> None:
@@ -136,7 +136,7 @@ def test_networks_that_cannot_be_compared(make: Any, message: str) -> None:
 
 
 def test_probabilities_are_the_networks_own(sounds: Pair, images: Pair) -> None:
-    network = WaveletMNet(3, 7, normalize=True, **SHARED).eval()
+    network = MNet(3, 7, normalize=True, **SHARED, base=2).eval()
     network.load_state_dict(sounds.network.state_dict())
     with torch.no_grad():
         expected = network(chirps())[0]
@@ -148,7 +148,7 @@ def test_probabilities_are_the_networks_own(sounds: Pair, images: Pair) -> None:
 
 
 def test_what_is_too_small_is_said(images: Pair) -> None:
-    with pytest.raises(ValueError, match=r"DigitCNN needs at least 4 pixels a side, got 3 × 3"):
+    with pytest.raises(ValueError, match=r"CNN needs at least 4 pixels a side, got 3 × 3"):
         images.compare(noise(1, 1, 10, 10), 4)
 
 
@@ -174,7 +174,7 @@ def test_an_image_is_fitted_in(tmp_path: Path) -> None:
 def test_the_page_shows_both_networks(tmp_path: Path) -> None:
     classes = [f"class_{i}" for i in range(7)]
     heard = {"classes": classes, "sample_rate": RATE, "num_samples": 8000}
-    ours = published(WaveletMNet(3, 7, normalize=True, **SHARED), tmp_path / "ours", **heard)
+    ours = published(MNet(3, 7, normalize=True, **SHARED, base=2), tmp_path / "ours", **heard)
     demo = Demo.load(ours, published(MNet(3, 7), tmp_path / "plain", **heard))
     soundfile.write(tmp_path / "a.wav", chirps()[0, 0].numpy(), RATE)
     line, maps, bars, (rate, samples) = demo.show(tmp_path / "a.wav", 2.0)
@@ -196,7 +196,7 @@ def test_the_page_shows_both_networks(tmp_path: Path) -> None:
 
 
 def test_an_image_is_turned_on_the_page(tmp_path: Path) -> None:
-    network = WaveletDigitCNN(width=8, form="shared", rotations=4, num_scales=1)
+    network = CNN(width=8, form="shared", rotations=4, num_scales=1)
     demo = Demo.load(published(network, tmp_path / "net", classes=list("0123456789")))
     line, maps, _ = demo.show(np.asarray(Image.new("RGB", (100, 80))), 1.0, 90.0)
     assert line.startswith("**At size ×1, turned by 90°**: a move of its group. Plain twin, untrained: **")
@@ -205,9 +205,9 @@ def test_an_image_is_turned_on_the_page(tmp_path: Path) -> None:
 
 
 def test_twins_that_do_not_fit_are_named(tmp_path: Path) -> None:
-    net = published(WaveletDigitCNN(3, width=8), tmp_path / "net", classes=["a", "b", "c"])
-    other = published(DigitCNN(3, width=8), tmp_path / "other", classes=["a", "b", "d"])
-    for twin, message in (net, "is a WaveletDigitCNN, where a plain network"), (other, "was trained on other classes"):
+    net = published(CNN(3, width=8, base=2**0.5), tmp_path / "net", classes=["a", "b", "c"])
+    other = published(CNN(3, width=8), tmp_path / "other", classes=["a", "b", "d"])
+    for twin, message in (net, "is a CNN, where a plain network"), (other, "was trained on other classes"):
         with pytest.raises(ValueError, match=f"twin={twin} {message}"):
             Demo.load(net, twin)
 
@@ -219,7 +219,7 @@ def test_moves_are_found_on_any_grid() -> None:
 
 
 def test_pictures_of_classes_that_are_many(sounds: Pair) -> None:
-    pair = Pair(WaveletMNet(3, 30, **SHARED), MultiClass(30))
+    pair = Pair(MNet(3, 30, **SHARED, base=2), MultiClass(30))
     figure = probabilities(pair.compare(chirps()), [str(i) for i in range(30)], top=4)
     shown = [int(text.get_text()) for text in figure.axes[1].get_yticklabels()]
     expected = pair.compare(chirps()).ours.probabilities.topk(4).indices.tolist()

@@ -16,7 +16,7 @@ from PIL import Image
 from docs.demo import LINE, browser, opened
 from experiments.demo import Demo
 from tests.experiment_runs import published
-from wavenets.models import WaveletDigitCNN, WaveletMNet
+from wavenets.models import CNN, MNet
 
 pytest.importorskip("gradio", reason="the extra demo is not installed: make test-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-browser")
@@ -56,14 +56,14 @@ def demo(network: Any, folder: Path, **card: Any) -> Demo:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Iterator[Any]:
-    net = WaveletDigitCNN(width=8, rotations=4, num_scales=5)
+    net = CNN(width=8, rotations=4, num_scales=5)
     with opened(demo(net, tmp_path / "net", classes=list("0123456789"))) as page:
         yield page
 
 
 @pytest.fixture
 def sounds(tmp_path: Path) -> Iterator[Any]:
-    net = WaveletMNet(3, 3, normalize=True, form="shared", num_scales=3)
+    net = MNet(3, 3, normalize=True, form="shared", num_scales=3, base=2)
     card = {"classes": ["dog", "cat", "rain"], "sample_rate": 8000, "num_samples": 16000}
     with opened(demo(net, tmp_path / "net", **card)) as page:
         yield page
@@ -166,4 +166,4 @@ def test_what_cannot_be_done_is_said_on_the_page(images: Any) -> None:
     move(images, "size", 0.71)
     assert shows(images, "At size ×0.707").endswith("Ours: 0, to the last bit.")
     move(images, "size", 0.25)
-    shows(images, "WaveletDigitCNN needs at least 10 pixels a side, got 7 × 7")
+    shows(images, "CNN needs at least 10 pixels a side, got 7 × 7")

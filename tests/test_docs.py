@@ -11,7 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from docs import models
-from wavenets.models import DigitCNN, MNet, WaveletMNet
+from wavenets.models import CNN, MNet
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
@@ -72,9 +72,9 @@ def test_the_table_of_models_is_up_to_date() -> None:
 
 
 def test_the_multiply_adds_of_models() -> None:
-    net, x = DigitCNN().eval(), torch.zeros(1, 1, 28, 28)
+    net, x = CNN().eval(), torch.zeros(1, 1, 28, 28)
     with FlopCounterMode(display=False) as counter:
         net(x)
-    assert models.cost(DigitCNN(), (28, 28)) == counter.get_total_flops() // 2
-    plain, shared = MNet(5), WaveletMNet(5, form="shared", num_scales=1)
+    assert models.cost(CNN(), (28, 28)) == counter.get_total_flops() // 2
+    plain, shared = MNet(5), MNet(5, form="shared", num_scales=1, base=2)
     assert models.cost(plain, (8192,)) == models.cost(shared, (8192,))

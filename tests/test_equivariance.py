@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tests.networks import network, noise
 from wavenets import Grid
-from wavenets.models import WaveletMNet, WaveletOneDCNN, WaveletSampleCNN
+from wavenets.models import MNet, OneDCNN, SampleCNN
 from wavenets.nn import LiftingConv1d, MaxPool1d, PerLevel
 from wavenets.testing import assert_equivariant, equivariance_error
 
@@ -51,18 +51,18 @@ def test_networks_on_photographs_are_exact(base: float, memory_format: torch.mem
 @pytest.mark.parametrize(
     "net, length",
     [
-        (WaveletMNet(3), 22051),
-        (WaveletMNet(5, out_scales=3), 40009),
-        (WaveletMNet(11, out_scales=4), 80001),
-        (WaveletMNet(34, out_scales=2, grid=Grid(1, "3/2")), 30011),
-        (WaveletOneDCNN(out_scales=3), 140001),
-        (WaveletSampleCNN(out_scales=3), 59049),
+        (MNet(3, base=2), 22051),
+        (MNet(5, out_scales=3, base=2), 40009),
+        (MNet(11, out_scales=4, base=2), 80001),
+        (MNet(34, out_scales=2, grid=Grid(1, "3/2")), 30011),
+        (OneDCNN(out_scales=3, base=2), 140001),
+        (SampleCNN(out_scales=3, base=2), 59049),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else str(value),
 )
 def test_published_networks_are_exact(net: nn.Module, length: int) -> None:
-    levels = nn.Sequential(net.stem, net.body, net.classifier)
-    assert_equivariant(levels, noise(1, 1, length), net.stem[0].grid)
+    levels = nn.Sequential(net.encoder, net.head)
+    assert_equivariant(levels, noise(1, 1, length), net.grid)
 
 
 def test_equivariance_survives_autocast() -> None:

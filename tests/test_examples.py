@@ -1,15 +1,19 @@
 """The notebooks run, with their exact numbers as they are kept and their pictures; so do the scripts."""
 
+import gzip
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+from PIL import Image
 
 from docs import orientations
-from examples import any_network, own_loop
+from examples import any_network, canonical_frames, own_loop, released_network
 from examples.dense import UNet, detector
 from wavenets import Grid, Levels
 from wavenets.kernels import BSpline
@@ -67,6 +71,60 @@ def test_any_network_on_all_views(capsys: pytest.CaptureFixture[str]) -> None:
     accuracies = [line[32:].split() for line in lines[1:4]]
     turns = [row[2:3] + row[5:] for row in accuracies]  # upright, and by 90°, 180°, 270°
     assert len(set(turns[0])) > 1 and len(turns[2]) == 4
+
+
+def test_a_canonicalized_network_reads_all_poses_alike(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = canonical_frames.main(width=2, epochs=6, images=800, tests=60)
+    assert len(set(rows[0])) > 1 and [len(set(row)) for row in rows[1:]] == [1, 1, 1]
+    assert capsys.readouterr().out.splitlines()[2].startswith("canonicalized ")
+
+
+def test_mnist_is_read_from_its_files(tmp_path: Path) -> None:
+    images = torch.randint(0, 256, (5, 28, 28), dtype=torch.uint8)
+    for part, some in (("train", images[:3]), ("t10k", images[3:])):
+        for kind, array, header in (("images-idx3", some, 16), ("labels-idx1", torch.arange(len(some)).byte(), 8)):
+            packed = gzip.compress(bytes(header) + array.numpy().tobytes())
+            (tmp_path / f"{part}-{kind}-ubyte.gz").write_bytes(packed)
+    x, y = canonical_frames.digits(tmp_path)
+    assert x.shape == (5, 1, 32, 32) and y.tolist() == [0, 1, 2, 0, 1]
+    expected = F.interpolate(images[:, None] / 127.5 - 1, size=32, mode="bicubic")
+    torch.testing.assert_close(x, expected)
+
+
+def test_a_released_network_is_scored_within_the_field_of_view(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network that takes what is bright for vessels, and vessels that are bright: 100 % as it is, less resized."""
+    code, folder = tmp_path / "models", tmp_path / "DRIVE"
+    code.mkdir()
+    (code / "get_model.py").write_text(
+        "import torch\n\n"
+        "class Bright(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.threshold = torch.nn.Parameter(torch.zeros(()))\n"
+        "    def forward(self, x):\n"
+        "        assert x.shape[2] % 8 == x.shape[3] % 8 == 0\n"
+        "        return 20 * (x[:, :1] - self.threshold)\n\n"
+        "def get_arch(name):\n"
+        "    return Bright()\n"
+    )
+    torch.save({"model_state_dict": {"threshold": torch.tensor(0.5)}}, code / "model_checkpoint.pth")
+    vessels, view = np.zeros((2, 70, 61), bool)
+    vessels[:, 20] = True
+    view[5:60, 4:50] = True
+    for name, array in (("image", vessels), ("mask", vessels & view), ("fov", view)):
+        folder.mkdir(exist_ok=True)
+        Image.fromarray((255 * array).astype(np.uint8)).convert("RGB").save(folder / f"{name}.png")
+    (folder / "metadata.csv").write_text(
+        "file,mask,fov,split\nimage.png,mask.png,fov.png,test\nno.png,no.png,no.png,train\n"
+    )
+    released_network.main(tmp_path, folder)
+    lines = capsys.readouterr().out.splitlines()
+    scores = {line[:36].strip(): float(line[36:]) for line in lines[1:]}
+    assert lines[0] == "DRIVE" and len(scores) == 12
+    assert scores["as it is"] == scores["8 poses, mean"] == 100
+    assert scores["5 scales, mean"] < 100
 
 
 def test_the_loop_of_ones_own_learns_sizes_that_it_has_not_seen() -> None:

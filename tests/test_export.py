@@ -16,16 +16,11 @@ from experiments.export import FORMATS, example, program, to_onnx
 from tests.experiment_runs import run, tiny, write_set
 from wavenets import Grid
 from wavenets.models import (
-    DigitCNN,
+    CNN,
     MNet,
     OneDCNN,
     ResNet,
     SampleCNN,
-    WaveletDigitCNN,
-    WaveletMNet,
-    WaveletOneDCNN,
-    WaveletResNet,
-    WaveletSampleCNN,
 )
 from wavenets.nn import LiftingConv2d, MaxPool1d, Readout, Views
 
@@ -33,30 +28,30 @@ SHARED = {"form": "shared", "num_scales": 2}
 # An export takes seconds to minutes: what is quick to export is exported always, all else by `pytest -m slow`.
 QUICK = {
     "M5": lambda: MNet(5),
-    "DigitCNN": lambda: DigitCNN(),
+    "CNN": lambda: CNN(),
     "1DCNN": lambda: OneDCNN(),
-    "W-M3, spanning two scales": lambda: WaveletMNet(3, form="shared", num_scales=3, scale_extent=2),
-    "W-M3, shared, base 3/2": lambda: WaveletMNet(3, **SHARED, readout="gated", base="3/2", normalize=True),
-    "W-DigitCNN, spanning two scales": lambda: WaveletDigitCNN(scale_extent=(2, 1), out_scales=1, width=4),
-    "W-DigitCNN, 4 turns": lambda: WaveletDigitCNN(form="shared", num_scales=1, rotations=4, width=4),
+    "W-M3, spanning two scales": lambda: MNet(3, form="shared", num_scales=3, scale_extent=2, base=2),
+    "W-M3, shared, base 3/2": lambda: MNet(3, **SHARED, readout="gated", base="3/2", normalize=True),
+    "W-CNN, spanning two scales": lambda: CNN(scale_extent=(2, 1), out_scales=1, width=4, base=2**0.5),
+    "W-CNN, 4 turns": lambda: CNN(form="shared", num_scales=1, rotations=4, width=4),
 }
 SLOW = {
     **{f"M{depth}": lambda depth=depth: MNet(depth) for depth in (3, 11, 18, 34)},
-    **{f"W-M{depth}": lambda depth=depth: WaveletMNet(depth) for depth in (3, 5, 11, 18, 34)},
-    **{f"W-M{depth}, shared": lambda depth=depth: WaveletMNet(depth, **SHARED) for depth in (5, 11, 18, 34)},
-    "W-1DCNN": lambda: WaveletOneDCNN(),
-    "W-1DCNN, shared": lambda: WaveletOneDCNN(**SHARED),
+    **{f"W-M{depth}": lambda depth=depth: MNet(depth, base=2) for depth in (3, 5, 11, 18, 34)},
+    **{f"W-M{depth}, shared": lambda depth=depth: MNet(depth, **SHARED, base=2) for depth in (5, 11, 18, 34)},
+    "W-1DCNN": lambda: OneDCNN(base=2),
+    "W-1DCNN, shared": lambda: OneDCNN(**SHARED, base=2),
     "SampleCNN": lambda: SampleCNN(),
-    "W-SampleCNN": lambda: WaveletSampleCNN(),
-    "W-SampleCNN, shared": lambda: WaveletSampleCNN(**SHARED),
-    "W-DigitCNN": lambda: WaveletDigitCNN(),
-    "W-DigitCNN, 2 turns": lambda: WaveletDigitCNN(rotations=2),
-    "W-DigitCNN, 4 turns and scales": lambda: WaveletDigitCNN(rotations=4),
-    "W-DigitCNN, 8 turns": lambda: WaveletDigitCNN(**SHARED, rotations=8),
+    "W-SampleCNN": lambda: SampleCNN(base=2),
+    "W-SampleCNN, shared": lambda: SampleCNN(**SHARED, base=2),
+    "W-CNN": lambda: CNN(base=2**0.5),
+    "W-CNN, 2 turns": lambda: CNN(rotations=2, base=2**0.5),
+    "W-CNN, 4 turns and scales": lambda: CNN(rotations=4, base=2**0.5),
+    "W-CNN, 8 turns": lambda: CNN(**SHARED, rotations=8),
     "ResNet": lambda: ResNet(10),
-    "W-ResNet": lambda: WaveletResNet(10, width=8),
-    "W-ResNet, shared": lambda: WaveletResNet(10, width=8, **SHARED),
-    "W-ResNet, 8 turns": lambda: WaveletResNet(10, width=8, **SHARED, rotations=8),
+    "W-ResNet": lambda: ResNet(10, width=8, base=2),
+    "W-ResNet, shared": lambda: ResNet(10, width=8, **SHARED, base=2),
+    "W-ResNet, 8 turns": lambda: ResNet(10, width=8, **SHARED, rotations=8),
 }
 
 
@@ -107,14 +102,14 @@ def test_onnx_of_poolings_that_round_up(pool: nn.Module, tmp_path: Path) -> None
 @pytest.mark.parametrize("rotations", [2, 8])
 def test_onnx_of_kernels_at_angles(rotations: int, tmp_path: Path) -> None:
     grid = Grid(2, rotations=rotations)
-    net = nn.Sequential(LiftingConv2d(1, 2, 3, 1, grid=grid), Readout("max", grid=grid)).requires_grad_(False)
+    net = nn.Sequential(LiftingConv2d(1, 2, 3, 1, grid=grid), Readout("max")).requires_grad_(False)
     exported = to_onnx(net, *example(net, (1, 20, 23)), {}, tmp_path / "net.onnx")
     for size in (9, 14), (20, 20):
         x = torch.randn(3, 1, *size)
         torch.testing.assert_close(exported(x), net(x), rtol=0, atol=1e-6)
 
 
-ARCHIVED = "DigitCNN", "W-M3, spanning two scales", "W-DigitCNN, spanning two scales", "W-SampleCNN, shared"
+ARCHIVED = "CNN", "W-M3, spanning two scales", "W-CNN, spanning two scales", "W-SampleCNN, shared"
 
 
 @pytest.mark.parametrize("name", ARCHIVED)
@@ -124,7 +119,7 @@ def test_archives_are_for_all_batches_and_sizes(name: str, tmp_path: Path) -> No
 
 def test_archives_of_turns_take_levels_of_one_pixel() -> None:
     grid = Grid(2, rotations=4)
-    net = nn.Sequential(LiftingConv2d(3, 2, 3, 2, grid=grid), Readout("mean", grid=grid)).requires_grad_(False)
+    net = nn.Sequential(LiftingConv2d(3, 2, 3, 2, grid=grid), Readout("mean")).requires_grad_(False)
     free = {0: Dim("batch", min=1), 2: Dim("height", min=2), 3: Dim("width", min=2)}
     archived = program(net, torch.randn(2, 3, 9, 11), free).module()
     for size in (2, 2), (3, 2), (9, 4):
@@ -139,7 +134,7 @@ def test_archives_of_every_network(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "network", [ResNet(10, width=2), WaveletResNet(10, width=2, **SHARED)], ids=["plain", "shared"]
+    "network", [ResNet(10, width=2), ResNet(10, width=2, **SHARED, base=2)], ids=["plain", "shared"]
 )
 def test_an_image_to_export_with_has_no_level_of_one_pixel(network: nn.Module) -> None:
     x, free = example(network.eval())

@@ -14,35 +14,31 @@ import torch
 from tests.networks import noise
 from wavenets import Grid, __version__
 from wavenets.models import (
-    DigitCNN,
+    CNN,
     EnvelopeMNet,
     MNet,
     Network,
     OneDCNN,
     ResNet,
-    WaveletDigitCNN,
-    WaveletMNet,
-    WaveletOneDCNN,
-    WaveletResNet,
 )
 
 pytest.importorskip("safetensors")
 
 NETWORKS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "positional": (lambda: MNet(3, 7, normalize=True), (1, 9000)),
-    "plain image": (lambda: DigitCNN(4, in_channels=3, width=6), (3, 30, 30)),
-    "shared": (lambda: WaveletMNet(5, form="shared", num_scales=3, readout="gated", dropout=0.3), (1, 9000)),
-    "extents": (lambda: WaveletMNet(3, scale_extent=(2,), num_scales=8, base="3/2"), (1, 9000)),
-    "fraction": (lambda: WaveletOneDCNN(num_classes=3, grid=Grid(1, Fraction(5, 4)), scale_extent=1), (1, 40000)),
-    "undecimated": (lambda: WaveletMNet(3, grid=Grid(1, decimated=False), scale_extent=1, num_scales=7), (1, 3000)),
-    "turns": (lambda: WaveletDigitCNN(width=4, form="shared", rotations=8, base=2, num_scales=1), (1, 20, 26)),
+    "plain image": (lambda: CNN(4, in_channels=3, width=6), (3, 30, 30)),
+    "shared": (lambda: MNet(5, form="shared", num_scales=3, readout="gated", dropout=0.3, base=2), (1, 9000)),
+    "extents": (lambda: MNet(3, scale_extent=(2,), num_scales=8, base="3/2"), (1, 9000)),
+    "fraction": (lambda: OneDCNN(num_classes=3, grid=Grid(1, Fraction(5, 4)), scale_extent=1), (1, 40000)),
+    "undecimated": (lambda: MNet(3, grid=Grid(1, decimated=False), scale_extent=1, num_scales=7), (1, 3000)),
+    "turns": (lambda: CNN(width=4, form="shared", rotations=8, base=2, num_scales=1), (1, 20, 26)),
     "a root, turns": (
-        lambda: WaveletDigitCNN(3, width=4, grid=Grid(2, 2**0.5, rotations=4), num_scales=3),
+        lambda: CNN(3, width=4, grid=Grid(2, 2**0.5, rotations=4), num_scales=3),
         (1, 30, 30),
     ),
-    "splines": (lambda: WaveletDigitCNN(width=4, spline_spacing=1.5, rotations=4, num_scales=3), (1, 30, 30)),
+    "splines": (lambda: CNN(width=4, spline_spacing=1.5, rotations=4, num_scales=3), (1, 30, 30)),
     "envelopes": (lambda: EnvelopeMNet(3, bands=4, form="shared", num_scales=2), (1, 90000)),
-    "resnet": (lambda: WaveletResNet(5, width=4, out_scales=1), (3, 80, 80)),
+    "resnet": (lambda: ResNet(5, width=4, out_scales=1, base=2), (3, 80, 80)),
 }
 
 
@@ -67,16 +63,16 @@ def test_a_network_is_what_it_was(name: str, tmp_path: Path) -> None:
 
 
 def test_double_precision_is_kept(tmp_path: Path) -> None:
-    net = WaveletDigitCNN(width=4, num_scales=3, spline_spacing=1.5, rotations=4).double().eval()
+    net = CNN(width=4, num_scales=3, spline_spacing=1.5, rotations=4).double().eval()
     net.save_pretrained(tmp_path)
     x = noise(1, 1, 30, 30, dtype=torch.float64)
     assert torch.equal(Network.from_pretrained(tmp_path)(x), net(x))
 
 
 def test_the_card_says_what_was_asked_for(tmp_path: Path) -> None:
-    WaveletDigitCNN(3, grid=Grid(2, 2**0.5, rotations=4), num_scales=4).save_pretrained(tmp_path)
+    CNN(3, grid=Grid(2, 2**0.5, rotations=4), num_scales=4).save_pretrained(tmp_path)
     assert json.loads((tmp_path / "card.json").read_text()) == {
-        "class": "WaveletDigitCNN",
+        "class": "CNN",
         "arguments": {
             "num_classes": 3,
             "grid": {"ndim": 2, "base": 2**0.5, "decimated": True, "rotations": 4},

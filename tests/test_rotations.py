@@ -16,7 +16,7 @@ from torch._subclasses import FakeTensorMode
 from tests.networks import network, noise
 from wavenets import Grid, functional
 from wavenets.kernels import BSpline, Kernel, Samples, ZeroMean
-from wavenets.models import WaveletDigitCNN, WaveletResNet
+from wavenets.models import CNN, ResNet
 from wavenets.nn import BatchNorm, GroupConv2d, LiftingConv2d, MaxPool2d, OrientationPool, PerLevel
 from wavenets.testing import assert_equivariant, equivariance_error
 
@@ -75,21 +75,21 @@ def test_turns_are_exact_under_autocast() -> None:
 @pytest.mark.parametrize(
     "net",
     [
-        WaveletDigitCNN(4, 3, rotations=4, form="shared", num_scales=1, width=8),
-        WaveletDigitCNN(4, 3, rotations=8, num_scales=4, width=4),
-        WaveletResNet(4, 3, rotations=4, base=2, form="shared", num_scales=2, width=8),
-        WaveletResNet(4, 3, rotations=4, base="3/2", num_scales=6, width=4),
+        CNN(4, 3, rotations=4, form="shared", num_scales=1, width=8),
+        CNN(4, 3, rotations=8, num_scales=4, width=4),
+        ResNet(4, 3, rotations=4, base=2, form="shared", num_scales=2, width=8),
+        ResNet(4, 3, rotations=4, base="3/2", num_scales=6, width=4),
     ],
-    ids=lambda net: f"{type(net).__name__}-{net.stem[0].grid.rotations}-{net.stem[0].num_scales}",
+    ids=lambda net: f"{type(net).__name__}-{net.grid.rotations}-{net.encoder.stem[0].num_scales}",
 )
 def test_whole_networks_are_exact(net: nn.Module) -> None:
-    grid, x = net.stem[0].grid, noise(2, 3, 97, 70)
+    grid, x = net.grid, noise(2, 3, 97, 70)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm1d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 2)
-    levels = nn.Sequential(net.stem, net.body, net.classifier)
-    for steps, turns in [(0, 1), (0, 3)] + ([(1, 2)] if net.stem[0].num_scales > 1 else []):
+    levels = nn.Sequential(net.encoder, net.head)
+    for steps, turns in [(0, 1), (0, 3)] + ([(1, 2)] if net.encoder.stem[0].num_scales > 1 else []):
         assert_equivariant(levels, x, grid, steps, turns)
     net.readout.mode = "max"
     with torch.no_grad():

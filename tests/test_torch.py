@@ -13,7 +13,7 @@ from torch.func import functional_call, hessian, jacfwd, jvp, stack_module_state
 from tests.networks import LAYERS, network, noise
 from wavenets import Grid, Levels
 from wavenets.kernels import BSpline, Kernel, ZeroMean
-from wavenets.models import DigitCNN, WaveletDigitCNN, WaveletMNet, WaveletOneDCNN, WaveletResNet, WaveletSampleCNN
+from wavenets.models import CNN, MNet, OneDCNN, ResNet, SampleCNN
 from wavenets.nn import BatchNorm, GroupConv1d, GroupConv2d, LiftingConv1d, LiftingConv2d, PerLevel
 
 
@@ -117,9 +117,9 @@ def test_weights_of_torch_are_refused_where_the_numbers_are_no_samples(kernel: K
         with pytest.raises(ValueError, match=r"samples, which (ZeroMean|BSpline)\(.*\) does not learn"):
             layer.load_state_dict(plain.state_dict())
         layer.load_state_dict(layer.state_dict())
-    net = WaveletDigitCNN(form="shared", num_scales=1, spline_spacing=1.0)
+    net = CNN(form="shared", num_scales=1, spline_spacing=1.0, base=2**0.5)
     with pytest.raises(ValueError, match="does not learn"):
-        net.load_plain(DigitCNN().state_dict())
+        net.load_plain(CNN().state_dict())
 
 
 def test_a_state_of_another_grid_is_refused() -> None:
@@ -168,12 +168,12 @@ class TestDevicesAndDtypes:
 @pytest.mark.parametrize(
     "net",
     [
-        WaveletMNet(5),
-        WaveletMNet(5, form="shared", num_scales=2),
-        WaveletOneDCNN(form="shared", num_scales=2, readout="gated"),
-        WaveletSampleCNN(form="shared", num_scales=2),
-        WaveletDigitCNN(in_channels=1),
-        WaveletResNet(10, in_channels=1, form="shared", num_scales=2, width=8, rotations=4),
+        MNet(5, base=2),
+        MNet(5, form="shared", num_scales=2, base=2),
+        OneDCNN(form="shared", num_scales=2, readout="gated", base=2),
+        SampleCNN(form="shared", num_scales=2, base=2),
+        CNN(in_channels=1, base=2**0.5),
+        ResNet(10, in_channels=1, form="shared", num_scales=2, width=8, rotations=4),
     ],
     ids=lambda net: type(net).__name__,
 )

@@ -8,28 +8,23 @@ from tests.networks import noise
 from tests.resnet import resnet18
 from wavenets import Grid
 from wavenets.models import (
-    DigitCNN,
+    CNN,
     MNet,
     OneDCNN,
     ResNet,
     SampleCNN,
-    WaveletDigitCNN,
-    WaveletMNet,
-    WaveletOneDCNN,
-    WaveletResNet,
-    WaveletSampleCNN,
 )
 from wavenets.nn import PerLevel, Readout, Views
 from wavenets.testing import assert_equivariant, equivariance_error
 
 TWINS = {
-    "M3": (lambda: MNet(3), lambda **options: WaveletMNet(3, **options), 1),
-    "M5": (lambda: MNet(5), lambda **options: WaveletMNet(5, **options), 1),
-    "M34": (lambda: MNet(34), lambda **options: WaveletMNet(34, **options), 1),
-    "1DCNN": (OneDCNN, WaveletOneDCNN, 1),
-    "SampleCNN": (SampleCNN, WaveletSampleCNN, 1),
-    "DigitCNN": (DigitCNN, WaveletDigitCNN, 2),
-    "ResNet": (ResNet, WaveletResNet, 2),
+    "M3": (lambda: MNet(3), lambda **options: MNet(3, **{"base": 2, **options}), 1),
+    "M5": (lambda: MNet(5), lambda **options: MNet(5, **{"base": 2, **options}), 1),
+    "M34": (lambda: MNet(34), lambda **options: MNet(34, **{"base": 2, **options}), 1),
+    "1DCNN": (OneDCNN, OneDCNN, 1),
+    "SampleCNN": (SampleCNN, SampleCNN, 1),
+    "CNN": (CNN, CNN, 2),
+    "ResNet": (ResNet, ResNet, 2),
 }
 LENGTHS = {"1DCNN": 200_000, "SampleCNN": 59_049}
 
@@ -88,11 +83,11 @@ def test_the_shared_form_is_the_plain_twin_on_every_scale(name: str) -> None:
     shared.load_plain(plain.state_dict())
     with torch.no_grad():
         torch.testing.assert_close(shared(x), plain(x), rtol=0, atol=1e-4)
-        levels = nn.Sequential(shared.stem, shared.body, shared.classifier)
+        levels = nn.Sequential(shared.encoder, shared.head)
         assert_equivariant(levels, x, Grid(ndim))
 
 
-@pytest.mark.parametrize("name, num_scales", [("M5", 5), ("DigitCNN", 4), ("ResNet", 4)])
+@pytest.mark.parametrize("name, num_scales", [("M5", 5), ("CNN", 4), ("ResNet", 4)])
 def test_the_shared_form_costs_what_its_scales_sum_up_to(name: str, num_scales: int) -> None:
     make_plain, make_shared, ndim = TWINS[name]
 
@@ -120,9 +115,9 @@ def test_the_shared_form_costs_what_its_scales_sum_up_to(name: str, num_scales: 
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: WaveletMNet(5),
-        lambda: WaveletMNet(5, form="shared", scale_extent=2),
-        lambda: WaveletMNet(5, form="shared", num_classes=7),
+        lambda: MNet(5, base=2),
+        lambda: MNet(5, form="shared", scale_extent=2, base=2),
+        lambda: MNet(5, form="shared", num_classes=7, base=2),
     ],
 )
 def test_other_forms_do_not_take_the_plain_weights(make: object) -> None:
@@ -132,15 +127,15 @@ def test_other_forms_do_not_take_the_plain_weights(make: object) -> None:
 
 @pytest.mark.parametrize("scale_extent, consumed", [(1, 0), (2, 3), ((1, 2, 1), 1), ((3, 1, 2), 3)])
 def test_the_middle_way_spans_scales_where_it_is_told(scale_extent: int | tuple[int, ...], consumed: int) -> None:
-    net = WaveletMNet(5, form="shared", out_scales=2, scale_extent=scale_extent, readout="gated").eval()
+    net = MNet(5, form="shared", out_scales=2, scale_extent=scale_extent, readout="gated", base=2).eval()
     levels = net.features(noise(1, 1, 70_000))
     assert len(levels) == 2
-    assert len(net.stem(noise(1, 1, 70_000))) == 2 + consumed
-    assert_equivariant(nn.Sequential(net.stem, net.body), noise(1, 1, 70_001), steps=1)
+    assert len(net.encoder.stem(noise(1, 1, 70_000))) == 2 + consumed
+    assert_equivariant(net.encoder, noise(1, 1, 70_001), steps=1)
 
 
 def test_loudness_says_nothing_to_a_net_that_normalizes() -> None:
-    for net in MNet(5, normalize=True).eval(), WaveletMNet(5, form="shared", normalize=True).eval():
+    for net in MNet(5, normalize=True).eval(), MNet(5, form="shared", normalize=True, base=2).eval():
         x = noise(2, 1, 8000)
         torch.testing.assert_close(net(x), net(1000 * x), rtol=0, atol=1e-4)
         assert net(torch.zeros(1, 1, 8000)).isfinite().all()
@@ -149,12 +144,12 @@ def test_loudness_says_nothing_to_a_net_that_normalizes() -> None:
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: WaveletMNet(5, form="both"), "form must be published or shared, got 'both'"),
-        (lambda: WaveletMNet(5, num_scales=8), "num_scales must be at least 9, as 8 are consumed, got 8"),
-        (lambda: WaveletMNet(5, num_scales=9, out_scales=1), "give either num_scales=9 or out_scales=1"),
-        (lambda: WaveletMNet(5, scale_extent=(1, 2)), r"a number or 3 of them, each at least 1, got \(1, 2\)"),
-        (lambda: WaveletDigitCNN(grid=Grid(2), base=2), "give either grid="),
-        (lambda: WaveletMNet(5, rotations=4), "only images on a decimated grid can be turned"),
+        (lambda: MNet(5, form="both", base=2), "form must be published or shared, got 'both'"),
+        (lambda: MNet(5, num_scales=8, base=2), "num_scales must be at least 9, as 8 are consumed, got 8"),
+        (lambda: MNet(5, num_scales=9, out_scales=1, base=2), "give either num_scales=9 or out_scales=1"),
+        (lambda: MNet(5, scale_extent=(1, 2), base=2), r"a number or 3 of them, each at least 1, got \(1, 2\)"),
+        (lambda: CNN(grid=Grid(2), base=2), "give either grid="),
+        (lambda: MNet(5, rotations=4), "only images on a decimated grid can be turned"),
     ],
 )
 def test_options_that_do_not_fit(make: object, message: str) -> None:
@@ -164,7 +159,7 @@ def test_options_that_do_not_fit(make: object, message: str) -> None:
 
 def test_an_unknown_option_is_named() -> None:
     with pytest.raises(TypeError, match="unknown option outscales"):
-        WaveletMNet(5, outscales=2)
+        MNet(5, outscales=2, base=2)
 
 
 def test_readout_over_views_hears_every_scale() -> None:

@@ -1,7 +1,7 @@
 """The discrete group: scales times a point group, and a signal as each of its elements sees it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -90,24 +90,29 @@ class Grid:
         """The base as a ratio; that of a root is rounded, to about a millionth."""
         return Fraction(self.base).limit_denominator(ROOT_DENOMINATOR)
 
-    def views(self, x: Tensor, num_scales: int) -> Levels:
+    def views(self, x: Tensor, num_scales: int, finer: int = 0) -> Levels:
         """Return a signal as the elements of the group see it: x, T(x), T(T(x)), …, each in every orientation.
 
         Args:
             x: Signal of shape (B, C, L) or (B, C, H, W).
             num_scales: Number of scales, that of x itself included.
+            finer: How many of the scales are finer than x: …, U(U(x)), U(x), x, T(x), …, where U is ``refine``. They
+                have no details that x does not have. The scales from x on are exact under T, the finer ones are not.
 
         Returns:
             The views, finest first, orientations innermost: view i·N + m·R + r is T^i(x), mirrored m times and turned r
             times. With more than four rotations they are those of ``exact``.
 
         Raises:
-            ValueError: If x has another rank, is not floating-point, or is too short to be rescaled num_scales - 1
-                times; the message states the least size.
+            ValueError: If x has another rank, is not floating-point, or is too short to be rescaled as many times; the
+                message states the least size. If ``finer`` is negative or leaves out x.
         """
+        self.check_finer(num_scales, finer)
+        self._check_spans(x, num_scales - finer)
         scales = [x]
-        self._check_spans(x, num_scales)
-        for _ in range(num_scales - 1):
+        for _ in range(finer):
+            scales.insert(0, self.refine(scales[0]))
+        for _ in range(num_scales - 1 - finer):
             scales.append(self.downscale(scales[-1]))
         if self.group.order > 1:
             frames = range(self.group.exact.order)
@@ -135,11 +140,44 @@ class Grid:
         self.check(x)
         if self.ndim == 1:
             return resample.downscale1d(x, self.ratio)
+        return self._in_every_frame(x, lambda y: resample.downscale2d(y, self.ratio))
+
+    def refine(self, x: Tensor) -> Tensor:
+        """Rescale a signal by base: one scale finer, to the size nearest to size · base that T brings back.
+
+        In 1D by the windowed sinc of ``downscale``, in 2D bilinearly, with the geometry of ``upscale``. Like T it
+        commutes with the point group of the grid.
+
+        Args:
+            x: Signal of shape (B, C, L) or (B, C, H, W).
+
+        Returns:
+            The signal at base times its size.
+
+        Raises:
+            ValueError: If x has another rank or is not floating-point.
+
+        Example:
+            >>> Grid(2, base=2**0.5).refine(torch.randn(1, 3, 100, 71)).shape
+            torch.Size([1, 3, 141, 100])
+        """
+        self.check(x)
+
+        def refined(x: Tensor) -> Tensor:
+            size = [resample.refined_size(n, self.ratio, self.ndim) for n in x.shape[2:]]
+            if self.ndim == 1:
+                return resample.downscale1d(x, 1 / self.ratio, size[0])
+            return resample.upscale(x, size, self.ratio)
+
+        return self._in_every_frame(x, refined)
+
+    def _in_every_frame(self, x: Tensor, rescale: Callable[[Tensor], Tensor]) -> Tensor:
+        """Rescale a signal as every frame of the point group sees it, and return the upright mean."""
         group = self.group.exact
         if group.order == 1:
-            return resample.downscale2d(x, self.ratio)
+            return rescale(x)
         seen = (resample.row_by_row(group.act(frame, x)) for frame in range(group.order))
-        return group.mean([group.undo(frame, resample.downscale2d(y, self.ratio)) for frame, y in enumerate(seen)])
+        return group.mean([group.undo(frame, rescale(y)) for frame, y in enumerate(seen)])
 
     def upscale(self, y: Tensor, size: int | Sequence[int]) -> Tensor:
         """Bring T(x) back to the size of x, linearly: every sample to where T took it from.
@@ -243,10 +281,16 @@ class Grid:
                 return False
         return True
 
-    def _check_spans(self, x: Tensor, num_scales: int) -> None:
-        self.check(x)
+    @staticmethod
+    def check_finer(num_scales: int, finer: int) -> None:
+        """Raise a ValueError unless there is a scale for the signal itself beside the finer ones."""
         if num_scales < 1:
             raise ValueError(f"num_scales must be at least 1, got {num_scales}")
+        if not 0 <= finer < num_scales:
+            raise ValueError(f"finer must be from 0 to below num_scales={num_scales}, got {finer}")
+
+    def _check_spans(self, x: Tensor, num_scales: int) -> None:
+        self.check(x)
         least = self.least_size(num_scales)
         if min(x.shape[2:]) < least:
             raise ValueError(

@@ -53,9 +53,17 @@ def downscaled_size(n: int, base: Fraction, ndim: int) -> int:
     return (2 * n * q + p - 1 + n * q // p % 2) // (2 * p)
 
 
+def refined_size(n: int, base: Fraction, ndim: int) -> int:
+    """Return the size nearest to n · base that T brings back to n."""
+    p, q = base.numerator, base.denominator
+    return n * p // q if ndim == 1 else (2 * n * p + q) // (2 * q)
+
+
 @precisely
-def downscale1d(x: Tensor, base: Fraction) -> Tensor:
-    """Resample (B, C, L) to ceil(L / base) samples: y[n] = Σ_m x[m] h(m - n·base).
+def downscale1d(x: Tensor, base: Fraction, length: int | None = None) -> Tensor:
+    """Resample (B, C, L) to ceil(L / base) samples, or fewer: y[n] = Σ_m x[m] h(m - n·base).
+
+    A base below 1 makes it longer.
 
     Equal to ``torchaudio.functional.resample(x, p, q)`` for base = p/q. The offset of the filter repeats every q
     outputs, which are p inputs apart. So there are q filters with stride p.
@@ -63,7 +71,8 @@ def downscale1d(x: Tensor, base: Fraction) -> Tensor:
     filters, before = lowpass(base, x), reach(base)
     padded = F.pad(x.reshape(-1, 1, x.shape[2]), (before, filters.shape[-1] - before - 1))
     phases = F.conv1d(padded, filters, stride=base.numerator)  # (B·C, q, L/p)
-    y, length = phases.transpose(1, 2).flatten(1), downscaled_size(x.shape[2], base, 1)
+    y = phases.transpose(1, 2).flatten(1)
+    length = downscaled_size(x.shape[2], base, 1) if length is None else length
     if torch.compiler.is_compiling():  # whether there is something to cut off is not asked: one graph for all lengths
         y = y.index_select(1, torch.arange(new_symbol(length), device=x.device))
         return y.unflatten(0, x.shape[:2])
@@ -168,7 +177,7 @@ def upscale(y: Tensor, size: Sequence[int], base: Fraction) -> Tensor:
 
 def reach(base: Fraction) -> int:
     """Return how many samples the low-pass filter of T reaches to either side."""
-    return math.floor(ZERO_CROSSINGS * float(base) / ROLLOFF)
+    return math.floor(ZERO_CROSSINGS * max(float(base), 1) / ROLLOFF)
 
 
 def lowpass(base: Fraction, like: Tensor) -> Tensor:
@@ -182,7 +191,7 @@ def lowpass(base: Fraction, like: Tensor) -> Tensor:
 
 def windowed_sinc(t: Tensor, base: Fraction) -> Tensor:
     """Return h(t), t in samples of the input: a sinc under a Hann window, of sum 1."""
-    cutoff = ROLLOFF / float(base)  # in units of the input's Nyquist frequency
+    cutoff = ROLLOFF / max(float(base), 1)  # in units of the input's Nyquist frequency
     t = cutoff * t
     window = torch.cos(t * (math.pi / 2 / ZERO_CROSSINGS)) ** 2 * (t.abs() < ZERO_CROSSINGS)
     return cutoff * torch.sinc(t) * window

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from wavenets.models import Network
+from wavenets.models import Encoder, Network
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 LARGEST = 2**31 - 1
@@ -41,10 +41,17 @@ def checkpoint_activations(network: nn.Module) -> nn.Module:
     """
     if not isinstance(network, Network):
         raise ValueError(f"checkpointing=true is for the networks of wavenets.models; {type(network).__name__} is none")
-    for block in [network.stem, *network.body.children()]:
+    for block in blocks(network):
         norms = [module for module in block.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
         block.forward = partial(_run, block, block.forward, norms)
     return network
+
+
+def blocks(network: Network) -> list[nn.Module]:
+    """Gives the parts of a network that are recalculated one by one."""
+    encoder = network.encoder
+    parts = [encoder.stem, *encoder.body] if isinstance(encoder, Encoder) else [encoder.encoder]
+    return [block for part in parts for block in _flat(part)] + (list(network.decoder.steps) if network.decoder else [])
 
 
 def _run(block: nn.Module, forward: Any, norms: list[Any], *args: Any) -> Any:

@@ -33,9 +33,10 @@ class Scale:
 
     def __init__(self, features: Sequence[Tensor], grid: Grid, groups: int = 1) -> None:
         self.features, self.group, self.groups = features, grid.group, groups
-        count = sum(len(feature) * feature.shape[2:].numel() for feature in features)
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        self.by_rows = grid.orientations > 1 and groups == 1 and not traced and count < 2**31  # tables are int32
+        self.by_rows = grid.orientations > 1 and groups == 1 and not traced
+        if self.by_rows and sum(feature[:, 0].numel() for feature in features) >= 2**31:  # tables are int32
+            self.by_rows = False
         if self.by_rows:
             channels = features[0].shape[1]
             rows = torch.cat([feature.permute(0, 2, 3, 1).reshape(-1, channels) for feature in features])

@@ -1,17 +1,18 @@
-"""Plain networks and their wavelet twins."""
+"""Networks, one class for each: plain, or on a group of scales, rotations and reflections if they are given one."""
 
-from wavenets.models.envelope import EnvelopeMNet
-from wavenets.models.image import DigitCNN, ResNet, WaveletDigitCNN, WaveletResNet
-from wavenets.models.layers import Options
-from wavenets.models.mnet import MNet, WaveletMNet
-from wavenets.models.network import Network
-from wavenets.models.one_d_cnn import OneDCNN, WaveletOneDCNN
-from wavenets.models.sample_cnn import SampleCNN, WaveletSampleCNN
+from wavenets.models.cnn import CNN
+from wavenets.models.mnet import MNet
+from wavenets.models.network import Encoder, Network
+from wavenets.models.one_d_cnn import OneDCNN
+from wavenets.models.options import Options
+from wavenets.models.resnet import ResNet
+from wavenets.models.sample_cnn import SampleCNN
 from wavenets.models.scalogram import ScalogramNet
+from wavenets.models.unet import UNet
 
 __all__ = [
-    "DigitCNN",
-    "EnvelopeMNet",
+    "CNN",
+    "Encoder",
     "MNet",
     "Network",
     "OneDCNN",
@@ -19,9 +20,5 @@ __all__ = [
     "ResNet",
     "SampleCNN",
     "ScalogramNet",
-    "WaveletDigitCNN",
-    "WaveletMNet",
-    "WaveletOneDCNN",
-    "WaveletResNet",
-    "WaveletSampleCNN",
+    "UNet",
 ]

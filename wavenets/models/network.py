@@ -1,74 +1,110 @@
-"""A classifier of four parts, which all nets of the package are."""
+"""A network of four parts, which all nets of the package are."""
 
 import bisect
 import functools
-import inspect
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from wavenets.grid import Grid
 from wavenets.levels import check_floating
-from wavenets.models import pretrained
+from wavenets.models.kit import Features, Layers
+from wavenets.models.pretrained import Pretrained
 
 
-class Network(nn.Module):
-    """A classifier: stem (the lifting convolution, or a plain one), body, classifier, readout.
+class Encoder(nn.Module):
+    """From a signal to features, in stages that are declared: what a decoder can be built for.
 
     Args:
-        stem: From the signal to features.
-        body: From features to features.
-        classifier: From features to logits, at every position.
-        readout: From these to (B, num_classes).
+        layers: The kit that its parts are made with.
         in_channels: Channels of the signal.
+        stem: From the signal to the features that the first stage begins with.
+        body: The stages.
+        channels: Channels at the end of each stage.
+        strides: Samples of the signal for one sample of the features, at the end of each stage.
+
+    Attributes:
         ndim: 1 (waveforms) or 2 (images).
+        grid: The group; None if it is plain.
+    """
+
+    def __init__(
+        self,
+        layers: Layers,
+        in_channels: int,
+        stem: nn.Module,
+        body: Sequence[nn.Module],
+        channels: Sequence[int],
+        strides: Sequence[int],
+    ) -> None:
+        super().__init__()
+        self.ndim, self.grid, self.in_channels = layers.ndim, layers.grid, in_channels
+        self.channels, self.strides = list(channels), list(strides)
+        self.stem = stem
+        self.body = nn.Sequential(*body)
+
+    def stages(self, x: Tensor) -> list[Any]:
+        """Return the features at the end of each stage, finest first."""
+        y, stages = self.stem(x), []
+        for stage in self.body:
+            y = stage(y)
+            stages.append(y)
+        return stages
+
+    def forward(self, x: Tensor) -> Features:
+        return self.stages(x)[-1]
+
+
+class Network(Pretrained):
+    """A network: encoder, for maps a decoder, head, readout.
+
+    Args:
+        encoder: From the signal to features.
+        head: From features to logits, at every position of every level.
+        readout: From these to one vector, or one map.
+        decoder: From the features of all stages, and the sizes of the views, to features at the size of the signal.
         normalize: If True, each signal is divided by its root mean square first, so that loudness says nothing.
             Equivariance is then exact from there on: T takes what is above the new Nyquist frequency out of a signal,
             and so changes its root mean square.
 
     Shape:
-        (B, C, L) or (B, C, H, W) -> logits (B, num_classes). ``min_size`` is the least L, H and W.
+        (B, C, L) or (B, C, H, W) -> logits (B, num_classes), or with a decoder (B, num_classes, L) or
+        (B, num_classes, H, W). ``min_size`` is the least L, H and W.
 
     Attributes:
+        grid: The group; None if the network is plain.
+        in_channels: Channels of the signal.
+        ndim: 1 (waveforms) or 2 (images).
+        channels: Channels of the features at the end of each stage of the encoder.
+        strides: Samples of the signal for one sample of these features.
         arguments: What the network was made with, by name.
-        about: What is told of it in the card that it was loaded from, such as the classes.
+        about: What the card that it was loaded from says about it, such as the classes.
     """
 
-    arguments: dict[str, Any]
-    about: dict[str, Any]
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Notes the arguments, so that no network needs to: without them it could not be made again from its file."""
-        network = super().__new__(cls)
-        names = list(inspect.signature(cls.__init__).parameters)[1:]
-        network.arguments = dict(zip(names, args, strict=False)) | kwargs
-        network.about = {}
-        return network
+    grid: Grid | None
 
     def __init__(
         self,
-        stem: nn.Module,
-        body: nn.Module,
-        classifier: nn.Module,
+        encoder: Any,
+        head: nn.Module,
         readout: nn.Module,
-        in_channels: int = 1,
-        ndim: int = 1,
+        decoder: nn.Module | None = None,
         normalize: bool = False,
     ) -> None:
         super().__init__()
-        self.stem = stem
-        self.body = body
-        self.classifier = classifier
+        self.encoder = encoder
+        self.decoder = decoder
+        self.head = head
         self.readout = readout
-        self.in_channels = in_channels
-        self.ndim = ndim
+        self.grid, self.ndim, self.in_channels = encoder.grid, encoder.ndim, encoder.in_channels
+        self.channels, self.strides = encoder.channels, encoder.strides
         self.normalize = normalize
 
     def features(self, x: Tensor) -> Any:
-        """The features before the classifier: a tensor, or of a wavelet network ``Levels``.
+        """Return the features before the head: a tensor, or on a group ``Levels``.
 
         Args:
             x: Signal of shape (B, C, L) or (B, C, H, W).
@@ -76,12 +112,12 @@ class Network(nn.Module):
         Raises:
             ValueError: If x has another shape, or is smaller than ``min_size``.
         """
-        return self._trunk(x, lambda y: self.body(y))
+        return self._checked(self._features, x)
 
     def stages(self, x: Tensor) -> list[Any]:
-        """The features at the end of each stage, finest first: C2 … C5 of a ResNet, as a detector takes them.
+        """Return the features at the end of each stage of the encoder, finest first: C2 … C5 of a ResNet.
 
-        A stage ends where the next layer makes the features smaller, and at the end.
+        They have the ``channels`` and ``strides`` that the network declares.
 
         Args:
             x: Signal of shape (B, C, L) or (B, C, H, W).
@@ -90,32 +126,31 @@ class Network(nn.Module):
             ValueError: If x has another shape, or is smaller than ``min_size``.
 
         Example:
-            >>> from wavenets.models import WaveletResNet
-            >>> net = WaveletResNet(num_classes=5, form="shared", num_scales=2, width=8)
+            >>> from wavenets.models import ResNet
+            >>> net = ResNet(num_classes=5, base=2, form="shared", num_scales=2, width=8)
+            >>> net.channels, net.strides
+            ([8, 16, 32, 64], [4, 8, 16, 32])
             >>> [[tuple(level.shape[1:]) for level in stage] for stage in net.stages(torch.randn(1, 3, 64, 96))]
             [[(8, 16, 24), (8, 8, 12)], [(16, 8, 12), (16, 4, 6)], [(32, 4, 6), (32, 2, 3)], [(64, 2, 3), (64, 1, 2)]]
         """
+        stages: list[Any] = self._checked(self.encoder.stages, x)
+        return stages
 
-        def ends(y: Any) -> list[Any]:
-            stages = []
-            for layer in self.body.children():
-                before, y = y, layer(y)
-                if _finest(y).shape[2:] != _finest(before).shape[2:]:
-                    stages.append(before)
-            return [*stages, y]
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.readout(self.head(self.features(x)))
+        return logits
 
-        return self._trunk(x, ends)
+    def _features(self, x: Tensor) -> Any:
+        return self.encoder(x) if self.decoder is None else self.decoder(self.encoder.stages(x), x.shape[2:])
 
-    def _trunk(self, x: Tensor, body: Callable[[Any], Any]) -> Any:
-        """Looks at the signal, and runs a body after the stem."""
+    def _checked(self, run: Callable[[Tensor], Any], x: Tensor) -> Any:
+        """Run a part of the network on the signal, and say so if that is too small for it."""
         if x.ndim != self.ndim + 2 or x.shape[1] != self.in_channels:
             shape = ("L", "H, W")[self.ndim - 1]
             raise ValueError(f"expected an input of shape (B, {self.in_channels}, {shape}), got {tuple(x.shape)}")
         check_floating(x)
-        if self.normalize:
-            x = normalized(x)
         try:
-            return body(self.stem(x))
+            return run(normalized(x) if self.normalize else x)
         except (RuntimeError, ValueError) as error:
             if self._fits(x.shape[2:]):
                 raise
@@ -124,52 +159,8 @@ class Network(nn.Module):
             message = f"{type(self).__name__} needs at least {self.min_size} {unit}, got {size}"
             raise ValueError(message) from error
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.readout(self.classifier(self.features(x)))
-
-    def save_pretrained(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> None:
-        """Writes model.safetensors, and card.json: class, arguments, version of wavenets, and what there is to tell.
-
-        ``huggingface_hub.upload_folder`` puts such a folder on the hub.
-
-        Args:
-            folder: Where they go; it is made if need be.
-            about: What there is to tell, in plain values, such as the classes; None is the network's own ``about``.
-
-        Raises:
-            ImportError: If safetensors is missing.
-            ValueError: If an argument is no plain value, as of a network that was made of modules.
-
-        Example:
-            >>> import tempfile
-            >>> from wavenets.models import WaveletDigitCNN
-            >>> folder = tempfile.mkdtemp()
-            >>> WaveletDigitCNN(2, rotations=4, num_scales=3).save_pretrained(folder, {"classes": ["cat", "dog"]})
-            >>> net = Network.from_pretrained(folder)
-            >>> type(net).__name__, net.arguments["rotations"], net.about["classes"]
-            ('WaveletDigitCNN', 4, ['cat', 'dog'])
-        """
-        pretrained.save(self, Path(folder), self.about if about is None else about)
-
-    @classmethod
-    def from_pretrained(cls, name: str | Path) -> Self:
-        """Makes the network that ``save_pretrained`` wrote, in eval mode. The files are data, and run nothing.
-
-        Args:
-            name: A folder, or a name on the Hugging Face hub, such as ``"user/network"``.
-
-        Returns:
-            The network, of the class that its card names: one of ``wavenets.models``, or the one this is called on.
-
-        Raises:
-            FileNotFoundError: If there is no such folder, or a file is missing in it.
-            ImportError: If safetensors is missing, or huggingface_hub where the name is no folder.
-            ValueError: If a file is damaged or something else, or the card names another class.
-        """
-        return pretrained.load(cls, name)
-
     def load_plain(self, state_dict: Mapping[str, Tensor]) -> None:
-        """Loads the weights of the plain twin into a net of the shared form without rotations.
+        """Load the weights of the plain twin into a net of the shared form without orientations.
 
         The layers are the same in the same order; only their names differ, and by an axis of one scale their shapes.
 
@@ -183,7 +174,7 @@ class Network(nn.Module):
         if weights is None:
             raise ValueError(
                 f"{type(self).__name__} does not take these weights: it must have form='shared', no scale extent, no "
-                "rotations, and the plain twin's width and classes"
+                "orientations, and the plain twin's width and classes"
             )
         self.load_state_dict(weights)
 
@@ -203,8 +194,8 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def _fits(self, size: Any) -> bool:
-        """Whether the network takes an input of this size."""
-        trunk = nn.Sequential(self.stem, self.body)
+        """Return whether the network takes an input of this size."""
+        trunk = _Trunk(self)
         state = {**dict(trunk.named_parameters()), **dict(trunk.named_buffers())}
         shapes = {name: torch.empty(x.shape, dtype=x.dtype, device="meta") for name, x in state.items()}
         dtype = next(iter(shapes.values())).dtype
@@ -216,15 +207,27 @@ class Network(nn.Module):
         return True
 
 
+class _Trunk(nn.Module):
+    """A network's features as a module."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Any:
+        return self.network._features(x)
+
+
 def normalized(x: Tensor) -> Tensor:
-    """Divides each signal by its root mean square, so that loudness says nothing; silence stays silence."""
+    """Divide each signal by its root mean square, so that loudness says nothing; silence stays silence."""
     precise = x if x.dtype == torch.float64 else x.float()  # in half precision squares overflow, and vanish
-    rms = precise.square().mean(tuple(range(1, x.ndim)), keepdim=True).sqrt().clamp(min=1e-5)
+    # Clamped before the root, whose gradient at 0 is infinite.
+    rms = precise.square().mean(tuple(range(1, x.ndim)), keepdim=True).clamp(min=1e-10).sqrt()
     return (precise / rms).to(x.dtype)
 
 
 def reshaped(state_dict: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor] | None:
-    """Gives the weights of a network's twin under its own names and in its own shapes; None: they do not fit."""
+    """Return the weights of a network's twin under its own names and in its own shapes, or None if they do not fit."""
     own = weights_of(network)
     if [value.numel() for value in own.values()] != [value.numel() for value in state_dict.values()]:
         return None
@@ -233,9 +236,5 @@ def reshaped(state_dict: Mapping[str, Tensor], network: nn.Module) -> dict[str, 
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:
-    """Gives a network's state without what its layers say of their grids."""
+    """Return a network's state without what its layers say of their grids."""
     return {name: value for name, value in network.state_dict().items() if not name.endswith("_extra_state")}
-
-
-def _finest(features: Any) -> Tensor:
-    return features if isinstance(features, Tensor) else features[0]

@@ -12,6 +12,7 @@ Any dimension          ``LiftingConv``, ``GroupConv``
 =====================  =============================================================================================
 """
 
+from wavenets.nn.canonical import Canonicalize, equivariant
 from wavenets.nn.conv import (
     GroupConv,
     GroupConv1d,
@@ -29,6 +30,7 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "BatchNorm",
+    "Canonicalize",
     "GatedMapReadout",
     "GatedReadout",
     "GroupConv",
@@ -44,4 +46,5 @@ __all__ = [
     "PerLevel",
     "Readout",
     "Views",
+    "equivariant",
 ]

@@ -136,8 +136,7 @@ class MapReadout(_Reduction):
         if self.mode != "confident":
             count = grid.orientations if self.mode == "finest" else len(input)
             return self._reduced(_upright(input[:count], grid), grid.group)
-        scales, logits = Grid(grid.ndim, grid.base), _means(input, grid)
-        return _pick([scale[0] for scale in _upright(logits, scales)], _surest(logits))
+        return _pick([grid.group.mean(scale) for scale in _upright(input, grid)], self.chosen(input))
 
     def chosen(self, input: Levels) -> Tensor:
         """Return the scale with the surest answer for each example, (B,); of equal ones the finest."""

@@ -22,9 +22,10 @@ class Views(nn.Module):
     Args:
         num_scales: Number of scales, that of the signal itself included.
         grid: The group, of at most four rotations: finer ones are no views.
+        finer: How many of the scales are finer than the signal, see ``Grid.views``.
 
     Shape:
-        (B, C, L) or (B, C, H, W) -> num_scales levels, with rotations R for each scale, turns innermost.
+        (B, C, L) or (B, C, H, W) -> num_scales levels, with N orientations N for each scale, orientations innermost.
 
     Raises:
         ValueError: If an argument is out of range; in ``forward`` if the signal is too short.
@@ -36,17 +37,18 @@ class Views(nn.Module):
         torch.Size([2, 4])
     """
 
-    def __init__(self, num_scales: int, grid: Grid) -> None:
+    def __init__(self, num_scales: int, grid: Grid, finer: int = 0) -> None:
         super().__init__()
         if grid.exact != grid:
             raise ValueError(f"there are views at quarter turns only: use rotations=4 in place of {grid.rotations}")
-        self.num_scales, self.grid = positive("num_scales", num_scales), grid
+        self.num_scales, self.grid, self.finer = positive("num_scales", num_scales), grid, finer
+        grid.check_finer(num_scales, finer)
 
     def forward(self, input: Tensor) -> Levels:
-        return self.grid.views(input, self.num_scales)
+        return self.grid.views(input, self.num_scales, self.finer)
 
     def extra_repr(self) -> str:
-        return f"{self.num_scales}, grid={self.grid}"
+        return f"{self.num_scales}, grid={self.grid}{f', finer={self.finer}' if self.finer else ''}"
 
 
 class PerLevel(nn.Module):
