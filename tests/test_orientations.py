@@ -1,4 +1,4 @@
-"""Turns and reflections, alone and with scales: exact at any size, against slow versions; what turned kernels cannot."""
+"""Turns and reflections, alone and with scales: exact at any size, and against slow versions."""
 
 import itertools
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from wavenets._ops import frames
 from wavenets.kernels import BSpline, Kernel, Samples, ZeroMean
 from wavenets.models import CNN, ResNet
 from wavenets.nn import BatchNorm, GroupConv2d, LiftingConv2d, MaxPool2d, OrientationPool, PerLevel
+from wavenets.point_group import PointGroup
 from wavenets.testing import assert_equivariant, equivariance_error
 
 C4 = Grid(2, rotations=4)
@@ -66,11 +67,9 @@ def test_a_sum_has_the_same_bits_in_the_order_of_every_transformation(rotations:
         group.sum(parts[:1])
 
 
-@pytest.mark.parametrize(
-    "dtype, base", [(torch.float32, 2), (torch.float32, 2**0.5), (torch.float64, 2), (torch.float64, "3/2")]
-)
-@pytest.mark.parametrize("rotations, mirrored", [*GROUPS, (8, False), (12, True)])
-@pytest.mark.parametrize("size", SIZES[:3], ids=str)
+@pytest.mark.parametrize("dtype, base", [(torch.float32, 2), (torch.float32, 2**0.5), (torch.float64, "3/2")])
+@pytest.mark.parametrize("rotations, mirrored", [*GROUPS, (8, False)])
+@pytest.mark.parametrize("size", SIZES[:2], ids=str)
 def test_all_symmetries_are_exact(
     size: tuple[int, int], rotations: int, mirrored: bool, dtype: torch.dtype, base: float
 ) -> None:
@@ -98,8 +97,8 @@ def test_all_symmetries_together_are_exact(
 
 
 @pytest.mark.parametrize("kernel", [Samples(), ZeroMean(), BSpline(2, 1.5)], ids=str)
-@pytest.mark.parametrize("rotations, mirrored", [*GROUPS, (8, False), (8, True), (16, False)])
-@pytest.mark.parametrize("size", SIZES[::2], ids=str)
+@pytest.mark.parametrize("rotations, mirrored", [*GROUPS, (8, False), (12, True)])
+@pytest.mark.parametrize("size", SIZES[1:3], ids=str)
 def test_orientations_without_scales_are_exact(
     size: tuple[int, int], rotations: int, mirrored: bool, kernel: Kernel
 ) -> None:
@@ -293,18 +292,18 @@ def test_the_gradient_keeps_the_features_and_not_what_every_frame_sees_of_them()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved):
         output = conv(levels)
     large = [saved for saved in kept if saved.is_floating_point() and saved.numel() > conv.weight.numel()]
-    assert sum(saved.nbytes for saved in large) <= sum(
-        level.nbytes for level in levels
-    )  # all frames see eight times it
+    # All frames together see the features eight times.
+    assert sum(saved.nbytes for saved in large) <= sum(level.nbytes for level in levels)
     sum(level.square().sum() for level in output).backward()
     assert conv.weight.grad.abs().max() > 0
 
 
 def test_tables_are_kept_up_to_a_number_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "TABLES_BYTES", 50_000)
+    frames._kept.clear()
     grid = Grid(2, rotations=4, mirrored=True)
     conv = GroupConv2d(1, 1, 3, grid=grid)
-    for n in range(3, 30):
+    for n in range(3, 12):  # of 8 · (n² · 8 · 2) numbers of 4 bytes
         conv(Levels(*(noise(1, 1, n, n) for _ in range(8)), grid=grid))
         assert sum(table.nbytes for tables in frames._kept.values() for table in tables) <= 50_000
 

@@ -73,7 +73,9 @@ def measure(network: nn.Module, channels: int, ndim: int, axis: int, size: int =
             if probe.moves(stride):
                 radius = probe.radius(stride)
                 if not probe.parts_agree(stride, radius, probe.longest()):
-                    raise ValueError("the network looks further than a NaN spreads, or in a way that depends on the size")
+                    raise ValueError(
+                        "the network looks further than a NaN spreads, or in a way that depends on the size"
+                    )
                 return Field(radius, stride, probe.scale)
     raise ValueError(f"the network does not move with its input by any stride up to {LARGEST_STRIDE[ndim - 1]}")
 
@@ -163,7 +165,9 @@ class _Probe:
         length = self.length(stride)
         first, last = self.spread(length, length // 2)
         moved = self.spread(length, length // 2 + stride)
-        return moved == (first + stride, last + stride) and self.parts_agree(stride, self.near + stride, length + stride)
+        return moved == (first + stride, last + stride) and self.parts_agree(
+            stride, self.near + stride, length + stride
+        )
 
     def radius(self, stride: int) -> int:
         """Return how far NaNs spread at the worst phase of a stride.
