@@ -1,16 +1,18 @@
 """What is timed: ours, its undecimated form, its plain twin, and what else there is, by dimension and case."""
 
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from experiments.training.memory import checkpoint_activations
-from wavenets import Grid
-from wavenets.models import MNet, ResNet
-from wavenets.nn import GroupConv1d, GroupConv2d, LiftingConv1d, LiftingConv2d
+from wavenets import Grid, Levels
+from wavenets import undecimated as slow_form
+from wavenets.models import MNet, ResNet, UNet
+from wavenets.nn import GroupConv, GroupConv2d, LiftingConv, LiftingConv1d, LiftingConv2d
 
 REFERENCE = "ours"
 NUM_SCALES = 4  # of the layers for images
@@ -19,7 +21,7 @@ NUM_SCALES = 4  # of the layers for images
 def strided_lifting() -> nn.Module:
     """W-M11 that lifts with stride 4 in place of the first max-pooling, as M11 convolves."""
     net = MNet(11, base=2)
-    lift = next(net.stem.children())
+    lift = next(net.encoder.stem.children())
     assert isinstance(lift, LiftingConv1d)
     lift.stride, lift.max_pool = 4, 1
     return net
@@ -27,9 +29,14 @@ def strided_lifting() -> nn.Module:
 
 def undecimated(net: nn.Module) -> nn.Module:
     """The same network with all levels at full rate."""
+
+    def slow(definition: Callable[..., list[Tensor]], layer: LiftingConv | GroupConv, input: Any) -> Levels:
+        return Levels(*definition(layer, input), grid=layer.grid)
+
     for module in net.modules():
-        if isinstance(module, (LiftingConv1d, LiftingConv2d, GroupConv1d, GroupConv2d)):
-            module.grid = Grid(module.ndim, decimated=False)
+        if isinstance(module, LiftingConv | GroupConv):
+            definition = slow_form.lift if isinstance(module, LiftingConv) else slow_form.group_conv
+            module.forward = partial(slow, definition, module)  # type: ignore[method-assign]
     return net
 
 
@@ -46,9 +53,8 @@ def plain_conv(in_channels: int, out_channels: int, kernel_size: int) -> nn.Modu
 class Bank(nn.Module):
     """A convolution on all scales and orientations at full resolution, by dilated kernels: what a filter bank costs."""
 
-    def __init__(self, channels: int, rotations: int, num_scales: int) -> None:
+    def __init__(self, width: int, num_scales: int) -> None:
         super().__init__()
-        width = channels * rotations
         convs = (nn.Conv2d(width, width, 3, padding=2**i, dilation=2**i) for i in range(num_scales))
         self.convs = channels_last(nn.ModuleList(convs))
 
@@ -57,14 +63,14 @@ class Bank(nn.Module):
 
 
 class Escnn(nn.Module):
-    """escnn's group convolution over quarter turns or finer ones, of as many channels as ours."""
+    """escnn's group convolution on the same point group, of as many channels as ours."""
 
-    def __init__(self, channels: int, rotations: int) -> None:
+    def __init__(self, channels: int, grid: Grid) -> None:
         super().__init__()
         from escnn import gspaces
         from escnn import nn as enn
 
-        space = gspaces.rot2dOnR2(rotations)
+        space = (gspaces.flipRot2dOnR2 if grid.mirrored else gspaces.rot2dOnR2)(grid.rotations)
         self.field = enn.FieldType(space, channels * [space.regular_repr])
         self.conv = enn.R2Conv(self.field, self.field, 3, padding=1)
         self.wrap = enn.GeometricTensor
@@ -74,40 +80,46 @@ class Escnn(nn.Module):
 
 
 class Case(NamedTuple):
-    """Variants of one module, and the input they take: a signal, or features with a level for each scale and turn."""
+    """Variants of one module, and the input they take: a signal, or features on all scales and orientations."""
 
     variants: dict[str, Callable[[], nn.Module]]
     in_channels: int
     shrink: int = 1  # of the signal: where in a network the module stands
     levels: bool = False
     num_scales: int = NUM_SCALES
-    rotations: int = 1
+    orientations: int = 1
 
 
-def turned(rotations: int) -> dict[str, Case]:
-    """A layer and ResNet-18 with turns beside plain ones of as many multiply-adds."""
-    channels, width = 32, round(64 / rotations**0.5)
-    grid, both = Grid(2, rotations=rotations), f"{rotations} orientations"
-    escnn = {"escnn": lambda: Escnn(channels, rotations)} if find_spec("escnn") else {}
+def oriented(rotations: int, mirrored: bool = False) -> dict[str, Case]:
+    """A layer and a net on a point group beside plain ones of as many multiply-adds."""
+    grid = Grid(2, rotations=rotations, mirrored=mirrored)
+    count, group = grid.orientations, f"{'D' if mirrored else 'C'}{rotations}"
+    channels, width = 128 // count, round(64 / count**0.5)
+    escnn = {"escnn": lambda: Escnn(channels, grid)} if find_spec("escnn") else {}
 
     def net() -> nn.Module:
-        return ResNet(form="shared", num_scales=1, rotations=rotations)
+        return ResNet(rotations=rotations, mirrored=mirrored)
+
+    def unet() -> nn.Module:
+        return UNet(2, width=12, rotations=rotations, mirrored=mirrored)
 
     def layer() -> nn.Module:
         return GroupConv2d(channels, channels, 3, grid=grid)
 
     def plain() -> nn.Module:
-        return plain_conv(channels * rotations, channels * rotations, 3)
+        return plain_conv(channels * count, channels * count, 3)
 
+    layers = {REFERENCE: layer, "plain": plain, **escnn}
+    bank = {REFERENCE: layer, "bank": lambda: Bank(channels * count, NUM_SCALES)}
+    size = f"{channels} to {channels}, 3 × 3"
     return {
-        f"group convolution, {both}, 32 to 32, 3 × 3": Case(
-            {REFERENCE: layer, "plain": plain, **escnn}, channels, 4, True, 1, rotations
+        f"group convolution, {group}, {size}": Case(layers, channels, 4, True, 1, count),
+        f"group convolution, {group} × 4 scales, {size}": Case(bank, channels, 4, True, 4, count),
+        f"ResNet-18, {group}": Case(
+            {REFERENCE: net, "plain": lambda: channels_last(ResNet(width=width * count))}, in_channels=3
         ),
-        f"group convolution, {both} × 4 scales, 32 to 32, 3 × 3": Case(
-            {REFERENCE: layer, "bank": lambda: Bank(channels, rotations, NUM_SCALES)}, channels, 4, True, 4, rotations
-        ),
-        f"ResNet-18, {both}": Case(
-            {REFERENCE: net, "plain": lambda: channels_last(ResNet(width=width * rotations))}, in_channels=3
+        f"U-Net, {group}": Case(
+            {REFERENCE: unet, "plain": lambda: channels_last(UNet(2, width=12 * count))}, in_channels=3, shrink=2
         ),
     }
 
@@ -163,7 +175,7 @@ CASES: dict[int, dict[str, Case]] = {
             },
             in_channels=3,
         ),
-        **turned(4),
-        **turned(8),
+        **oriented(4),
+        **oriented(4, mirrored=True),
     },
 }

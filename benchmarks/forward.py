@@ -6,8 +6,8 @@ median over the rounds. Memory is the rise of the peak in a fresh process per va
     python -m benchmarks.forward                    W-M11 and W-M5 on 8 waveforms of 4 s at 22,050 Hz
     python -m benchmarks.forward --dim 2            one layer of each kind and ResNet-18, on images of 224 × 224 pixels
 
-With turns the plain twin is a layer or net of as many multiply-adds, R times as wide; escnn's layer is timed beside
-ours if it is installed (the extra ``benchmarks``).
+With N orientations the plain twin is a layer or net of as many multiply-adds, N times as wide; escnn's layer is timed
+beside ours if it is installed (the extra ``benchmarks``).
 """
 
 import argparse
@@ -24,7 +24,7 @@ from torch import nn
 from benchmarks.cases import CASES, REFERENCE, Bank, Escnn
 from benchmarks.timing import PRECISIONS, Step, make_step, peak_memory, ratio, seconds
 from experiments.run import write_json
-from wavenets import Grid
+from wavenets import Grid, Levels, undecimated
 
 MODES = "forward", "training step"
 
@@ -32,16 +32,20 @@ MODES = "forward", "training step"
 def make(dim: int, case: str, variant: str, mode: str, batch: int, size: int, device: str, dtype: str) -> Step:
     """The step of one variant."""
     torch.manual_seed(0)
-    variants, in_channels, shrink, levels, num_scales, rotations = CASES[dim][case]
+    variants, in_channels, shrink, levels, num_scales, orientations = CASES[dim][case]
     module = variants[variant]().to(device)
     ours = levels and not isinstance(module, nn.Conv2d | Bank | Escnn)
-    channels = in_channels if ours else in_channels * rotations
+    channels = in_channels if ours else in_channels * orientations
     input: Any = torch.randn(batch, channels, *[size // shrink] * dim, device=device)
     if dim == 2:
         input = input.to(memory_format=torch.channels_last)
     if ours:
-        views = Grid(dim, decimated=variant != "undecimated").views(input, num_scales)
-        input = [view for view in views for _ in range(rotations)]  # the images are square
+        grid: Any = module.grid
+        views = Grid(dim).views(input, num_scales)
+        if variant == "undecimated":
+            views = Levels(*undecimated.views(input, num_scales, grid))
+        # The images are square.
+        input = Levels(*(view for view in views for _ in range(grid.orientations)), grid=grid)
     return make_step(module, input, mode == "training step", dtype)
 
 

@@ -11,9 +11,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
+from benchmarks.cases import undecimated
 from benchmarks.timing import Step, make_step, seconds
 from experiments.run import write_json
-from wavenets import Grid
 from wavenets.nn import BatchNorm, GroupConv1d, LiftingConv1d, PerLevel
 
 WIDTH = 32
@@ -24,13 +24,13 @@ UNDECIMATED_LENGTHS = [n for n in LENGTHS if n <= 2**18]  # beyond, memory runs 
 
 def network(num_scales: int, decimated: bool) -> nn.Module:
     """Lifting, max-pooling and one group convolution."""
-    grid = Grid(1, decimated=decimated)
-    return nn.Sequential(
-        LiftingConv1d(1, WIDTH, 79, num_scales, bias=False, grid=grid, max_pool=4),
+    net = nn.Sequential(
+        LiftingConv1d(1, WIDTH, 79, num_scales, bias=False, max_pool=4),
         BatchNorm(WIDTH),
         PerLevel(nn.ReLU()),
-        GroupConv1d(WIDTH, WIDTH, 3, grid=grid),
+        GroupConv1d(WIDTH, WIDTH, 3),
     )
+    return net if decimated else undecimated(net)
 
 
 def main() -> None:

@@ -1,9 +1,12 @@
 """Networks and signals that several test files share."""
 
+import itertools
+
 import torch
+from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 
-from wavenets import Grid
+from wavenets import Grid, Levels
 from wavenets.nn import (
     AvgPool1d,
     AvgPool2d,
@@ -44,10 +47,32 @@ def network(grid: Grid, num_scales: int = 8, channels: int = 2, extents: tuple[i
     return net
 
 
-def pyramid(channels: int, num_scales: int, *size: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
-    """Random features on the group, of the sizes that T gives."""
-    levels = Grid(len(size)).views(torch.zeros(2, channels, *size, dtype=dtype), num_scales)
-    return [torch.randn_like(level) for level in levels]
+def features(
+    grid: Grid, channels: int, num_scales: int, *size: int, batch: int = 2, dtype: torch.dtype = torch.float32
+) -> Levels:
+    """Random features on the group, of the sizes that T makes."""
+    views = grid.views(torch.zeros(batch, channels, *size, dtype=dtype), num_scales)
+    levels = [torch.randn_like(view) for view in views for _ in range(grid.group.finer)]
+    return Levels(*levels, grid=grid)
+
+
+def pyramid(channels: int, num_scales: int, *size: int, dtype: torch.dtype = torch.float32) -> Levels:
+    """Random features on the dyadic grid."""
+    return features(Grid(len(size)), channels, num_scales, *size, dtype=dtype)
+
+
+def photograph(*size: int, skip: int = 1) -> Tensor:
+    """Part of a photograph that comes with scikit-learn, (1, 3, *size), of every ``skip``-th pixel."""
+    image = torch.from_numpy(load_sample_images().images[0] / 255).float().movedim(-1, 0)[None, :, ::skip, ::skip]
+    top, left = (image.shape[2] - size[0]) // 2, (image.shape[3] - size[1]) // 2
+    return image[:, :, top : top + size[0], left : left + size[1]].contiguous()
+
+
+def actions(grid: Grid, steps: int = 0) -> list[tuple[int, int, bool]]:
+    """All exact transformations of a grid, as (steps, turns, mirror), but the identity."""
+    turns = range(0, 4, 4 // min(grid.rotations, 4))
+    every = itertools.product(range(steps + 1), turns, (False, True)[: 1 + grid.mirrored])
+    return [action for action in every if any(action)]
 
 
 def parameters(net: nn.Module) -> int:

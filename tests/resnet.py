@@ -65,14 +65,14 @@ def resnet18(num_classes: int = 1000, width: int = 64) -> ResNet18:
 
 
 def swap_layers(net: nn.Module, grid: Grid, num_scales: int) -> None:
-    """Swaps every layer of a network for the one of ours, with its weights (random ones on a grid with rotations)."""
+    """Swaps every layer of a network for ours, with its weights, or random ones on a grid with orientations."""
     for name, old in list(net.named_children()):
         if isinstance(old, nn.Conv2d):
             sizes = old.in_channels, old.out_channels, old.kernel_size
             options = {"stride": old.stride[0], "bias": False, "grid": grid}
             lifts = old.in_channels == 3
             new = LiftingConv2d(*sizes, num_scales, **options) if lifts else GroupConv2d(*sizes, **options)
-            if lifts or grid.rotations == 1:
+            if lifts or grid.orientations == 1:
                 new.load_state_dict(old.state_dict())
         elif isinstance(old, nn.BatchNorm2d):
             new = BatchNorm(old.num_features)
@@ -80,7 +80,7 @@ def swap_layers(net: nn.Module, grid: Grid, num_scales: int) -> None:
         elif isinstance(old, nn.ReLU | nn.MaxPool2d):
             new = PerLevel(old)
         elif isinstance(old, nn.AdaptiveAvgPool2d):
-            new = Readout("max", grid=grid)
+            new = Readout("max")
         else:
             swap_layers(old, grid, num_scales)
             continue

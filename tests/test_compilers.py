@@ -1,5 +1,6 @@
 """Compiled, exported and traced: one graph for all sizes and batches, and the same numbers."""
 
+import io
 import math
 import shutil
 
@@ -10,12 +11,35 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from torch.export import Dim
 
 from tests.networks import LAYERS, noise
-from wavenets import Grid
+from wavenets import Grid, Levels
 from wavenets.models import CNN, MNet
-from wavenets.nn import BatchNorm, GroupConv1d, LiftingConv1d, OrientationPool, PerLevel
+from wavenets.nn import (
+    BatchNorm,
+    GatedMapReadout,
+    GatedReadout,
+    GroupConv1d,
+    LiftingConv1d,
+    MapReadout,
+    OrientationPool,
+    PerLevel,
+    Readout,
+    Views,
+)
 
 SIZES = {1: [(333,), (300,), (512,), (767,)], 2: [(61, 47), (64, 64), (50, 97), (98, 48)]}
-GRIDS = [Grid(1), Grid(1, "5/4"), Grid(2), Grid(2, "3/2"), Grid(2, math.sqrt(2))]
+D4 = Grid(2, rotations=4, mirrored=True)
+GRIDS = [Grid(1), Grid(1, "5/4"), Grid(2), Grid(2, "3/2"), Grid(2, math.sqrt(2)), D4]
+READOUTS = [
+    Readout("mean"),
+    Readout("logsumexp", positions="max"),
+    Readout("confident"),
+    GatedReadout(2, 3),
+    MapReadout("finest"),
+    MapReadout("mean"),
+    MapReadout("confident"),
+    GatedMapReadout(2, 3),
+    OrientationPool("max"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -27,10 +51,17 @@ def network(grid: Grid) -> nn.Sequential:
     lifting_conv, group_conv, max_pool, _ = LAYERS[grid.ndim]
     lift = lifting_conv(2, 3, 5, 2, grid=grid, max_pool=3 if grid.ndim == 1 else 1)
     layers = lift, max_pool(2), BatchNorm(3), PerLevel(nn.ReLU()), group_conv(3, 2, 3, 2, stride=2, grid=grid)
-    return nn.Sequential(*layers, *([OrientationPool("max", grid)] if grid.rotations > 1 else [])).eval()
+    return nn.Sequential(*layers).eval()
 
 
-def assert_close(actual: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> None:
+def dynamic(ndim: int) -> tuple[dict[int, Dim]]:
+    """Any batch and any size."""
+    names = enumerate(("first", "second")[:ndim], 2)
+    return ({0: Dim("batch", max=64), **{dim: Dim(name, min=47, max=9999) for dim, name in names}},)
+
+
+def assert_close(actual: tuple[Tensor, ...] | Tensor, expected: tuple[Tensor, ...] | Tensor) -> None:
+    assert type(actual) is type(expected) and getattr(actual, "grid", None) == getattr(expected, "grid", None)
     for level, other in zip(actual, expected, strict=True):
         torch.testing.assert_close(level, other, rtol=0, atol=1e-5)
 
@@ -49,17 +80,44 @@ def test_compiles_once_for_all_sizes(grid: Grid) -> None:
 @pytest.mark.parametrize("grid", [*GRIDS, Grid(2, rotations=8)], ids=str)
 def test_exports_once_for_all_batches_and_sizes(grid: Grid) -> None:
     net, sizes = network(grid), SIZES[grid.ndim]
-    dims = {0: Dim("batch", max=64), 2: Dim("first", min=47, max=9999), 3: Dim("second", min=47, max=9999)}
-    dynamic = {dim: dims[dim] for dim in range(grid.ndim + 2) if dim != 1}
-    exported = torch.export.export(net, (noise(2, 2, *sizes[0]),), dynamic_shapes=(dynamic,)).module()
+    exported = torch.export.export(net, (noise(2, 2, *sizes[0]),), dynamic_shapes=dynamic(grid.ndim)).module()
     for batch, size in zip((2, 1, 5, 3), sizes, strict=True):
         x = noise(batch, 2, *size)
         assert_close(exported(x), net(x))
 
 
-@pytest.mark.parametrize("grid", [Grid(2, rotations=4), Grid(1, decimated=False), Grid(2, decimated=False)], ids=str)
+def test_an_exported_network_is_saved_and_loaded() -> None:
+    """Its output is ``Levels``, which a file describes by name and grid."""
+    net, file = network(Grid(2, math.sqrt(2), rotations=2, mirrored=True)), io.BytesIO()
+    torch.export.save(torch.export.export(net, (noise(2, 2, 61, 47),), dynamic_shapes=dynamic(2)), file)
+    file.seek(0)
+    loaded, x = torch.export.load(file).module(), noise(3, 2, 50, 97)
+    assert isinstance(loaded(x), Levels) and loaded(x).grid == Grid(2, math.sqrt(2), rotations=2, mirrored=True)
+    assert_close(loaded(x), net(x))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("readout", READOUTS, ids=str)
+class TestReadouts:
+    def test_compile(self, readout: nn.Module) -> None:
+        net = nn.Sequential(Views(2, D4), readout).eval()
+        compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
+        for size in SIZES[2][:2]:
+            x = noise(2, 2, *size)
+            assert_close(compiled(x), net(x))
+
+    @pytest.mark.parametrize("grid", [Grid(1, "3/2"), Grid(2), D4], ids=str)
+    def test_export_for_all_batches_and_sizes(self, readout: nn.Module, grid: Grid) -> None:
+        net, sizes = nn.Sequential(Views(2, grid), readout).eval(), SIZES[grid.ndim]
+        exported = torch.export.export(net, (noise(2, 2, *sizes[0]),), dynamic_shapes=dynamic(grid.ndim)).module()
+        for size in sizes[1:]:
+            x = noise(3, 2, *size)
+            assert_close(exported(x), net(x))
+
+
+@pytest.mark.parametrize("grid", [Grid(2, rotations=4), D4, Grid(2, rotations=8)], ids=str)
 def test_compiles_with_gradients(grid: Grid) -> None:
-    net = network(grid).train() if grid.decimated else network(grid)[:1]
+    net = network(grid).train()
     x, gradients = noise(2, 2, *SIZES[grid.ndim][0]), []
     for forward in net, torch.compile(net, fullgraph=True, backend="aot_eager"):
         net.zero_grad()
@@ -69,21 +127,19 @@ def test_compiles_with_gradients(grid: Grid) -> None:
         torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    "grid", [Grid(1), Grid(1, "5/4"), Grid(2), Grid(2, math.sqrt(2)), Grid(2, rotations=4)], ids=str
-)
+@pytest.mark.parametrize("grid", [Grid(1), Grid(1, "5/4"), Grid(2), Grid(2, math.sqrt(2)), D4], ids=str)
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 def test_jit_traces(grid: Grid) -> None:
     net, x = network(grid), noise(2, 2, *SIZES[grid.ndim][0])
-    traced = torch.jit.trace(net, x)
-    assert_close(traced(-x), net(-x))
+    traced = torch.jit.trace(net, x)  # returns a plain tuple
+    assert_close(Levels(*traced(-x), grid=grid), net(-x))
 
 
 @pytest.mark.parametrize(
     "net, sizes",
     [
-        (MNet(5, scale_extent=1, num_scales=4, base=2), [(16_001,), (22_050,)]),
-        (CNN(out_scales=1, base=2**0.5), [(28, 28), (33, 40)]),
+        (MNet(5, base=2, scale_extent=1, num_scales=4), [(16_001,), (22_050,)]),
+        (CNN(base=2**0.5, out_scales=1), [(28, 28), (33, 40)]),
     ],
     ids=["MNet", "CNN"],
 )

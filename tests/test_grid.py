@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from wavenets import Grid, rescale
+from wavenets import Grid, resample
 from wavenets.nn import LiftingConv1d
 
 
@@ -56,8 +56,10 @@ def test_features_under_another_resampler_stay_close() -> None:
         assert 0 < error < 2e-3  # 1.2e-3 on the finest level, where the two filters' transition bands lie
 
 
-@pytest.mark.parametrize("base", [2, math.sqrt(2), 1.5, 3])
-@pytest.mark.parametrize("size", [(97, 130), (64, 64), (31, 8)])
+@pytest.mark.parametrize(
+    "base, size",
+    [*itertools.product([math.sqrt(2), 1.5, 3], [(97, 130), (64, 64), (31, 8)]), (2, (64, 64)), (2, (36, 8))],
+)
 def test_downscale_of_an_image_is_pillows_resize(base: float, size: tuple[int, int]) -> None:
     image = torch.rand(1, 1, *size)
     height, width = (round(n / base) for n in size)
@@ -81,14 +83,14 @@ def test_level_lengths_are_rounded_up(length: int, base: Fraction) -> None:
     ndim=st.integers(1, 2),
 )
 def test_sizes_are_rounded_as_fractions_are(n: int, base: Fraction, ndim: int) -> None:
-    expected = math.ceil(n / base) if ndim == 1 else round(n / base)  # of Fractions, so half to even
-    assert rescale.downscaled_size(n, base, ndim) == expected
+    expected = math.ceil(n / base) if ndim == 1 or base == 2 else round(n / base)  # of Fractions, so half to even
+    assert resample.downscaled_size(n, base, ndim) == expected
 
 
-@pytest.mark.parametrize("base", [2, "3/2", "5/2", 3])
+@pytest.mark.parametrize("base", ["3/2", "5/2", 3, 4])
 def test_ties_go_to_even_sizes(base: int | str) -> None:
     base = Grid(2, base).ratio
-    sizes = [rescale.downscaled_size(n, base, 2) for n in range(200)]
+    sizes = [resample.downscaled_size(n, base, 2) for n in range(200)]
     assert sizes == [round(Fraction(n) / base) for n in range(200)]
 
 
@@ -120,12 +122,54 @@ def test_views_is_iterated_downscaling() -> None:
             assert torch.equal(grid.downscale(level), coarser)
 
 
-@pytest.mark.parametrize("steps", [0, 1, 3])
-def test_an_undecimated_grid_rescales_as_its_twin_does(steps: int) -> None:
-    x = torch.randn(2, 1, 101)
-    assert torch.equal(Grid(1, decimated=False).act(x, steps), Grid(1).act(x, steps))
+def test_a_signal_is_acted_on_by_reflection_then_scales_then_turns() -> None:
+    x, grid = torch.randn(2, 1, 31, 22), Grid(2, rotations=4, mirrored=True)
+    assert torch.equal(grid.act(x), x)
+    assert torch.equal(grid.act(x, 0, 1, True), x.flip(3).rot90(1, (2, 3)))
+    assert torch.equal(grid.act(x, 2, 3, True), grid.downscale(grid.downscale(x.flip(3))).rot90(3, (2, 3)))
     with pytest.raises(ValueError, match="steps must be at least 0, got -1"):
-        Grid(1).act(x, -1)
+        grid.act(x, -1)
+    with pytest.raises(ValueError, match="only images can be turned or mirrored, got turns=0, mirror=True"):
+        Grid(1).act(torch.randn(1, 1, 9), mirror=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("mirrored, rotations", [(False, 2), (False, 4), (True, 1), (True, 2), (True, 4), (True, 8)])
+@pytest.mark.parametrize("base", [2, math.sqrt(2), "3/2"])
+@pytest.mark.parametrize("size", [(33, 40), (27, 27), (64, 64), (1 + 36, 52)], ids=str)
+def test_rescaling_commutes_with_the_point_group_to_the_last_bit(size, base, mirrored, rotations, dtype) -> None:
+    grid, x = Grid(2, base, rotations, mirrored), torch.randn(2, 3, *size, dtype=dtype)
+    rescaled = grid.downscale(x)
+    turns = range(0, 4, 4 // min(rotations, 4))
+    for quarters, mirror in itertools.product(turns, (False, True) if mirrored else (False,)):
+        moved = grid.downscale((x.flip(3) if mirror else x).rot90(quarters, (2, 3)))
+        assert torch.equal(moved, (rescaled.flip(3) if mirror else rescaled).rot90(quarters, (2, 3)))
+
+
+@pytest.mark.parametrize("grid", [Grid(2), Grid(2, rotations=4, mirrored=True)], ids=str)
+@pytest.mark.parametrize("size", [(40, 40), (41, 40), (41, 57), (7, 2), (3, 1)], ids=str)
+def test_at_base_2_a_part_of_an_image_is_rescaled_as_the_whole_is(size: tuple[int, int], grid: Grid) -> None:
+    image = torch.randn(1, 2, *size, dtype=torch.float64)
+    whole = grid.downscale(image)
+    assert whole.shape[2:] == tuple(-(-n // 2) for n in size)
+    window = image[:, :, 8:, 16:] if min(size) > 20 else image  # begins at an even place, and ends where the image does
+    part = grid.downscale(window)
+    inner = (..., slice(1 if window is not image else 0, None), slice(1 if window is not image else 0, None))
+    corner = whole[:, :, whole.shape[2] - part.shape[2] :, whole.shape[3] - part.shape[3] :]
+    torch.testing.assert_close(part[inner], corner[inner], rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("grid", [Grid(1), Grid(1, "3/2"), Grid(2)], ids=str)
+@pytest.mark.parametrize("n", [60, 61])
+def test_upscaling_puts_every_sample_where_it_was_taken_from(n: int, grid: Grid) -> None:
+    """A straight line stays one through T and back, but near the ends, where T sees less on one side."""
+    n = n if grid.ndim == 2 else 8 * n
+    line = torch.arange(n, dtype=torch.float64) / n
+    x = line.expand(1, 1, n) if grid.ndim == 1 else (line[:, None] + 3 * line).expand(1, 1, n, n)
+    back = grid.upscale(grid.downscale(x), x.shape[2:])
+    assert back.shape == x.shape
+    inner = (..., *[slice(n // 4, -(n // 4))] * grid.ndim)
+    torch.testing.assert_close(back[inner], x[inner], rtol=0, atol=1e-3 if grid.ndim == 1 else 1e-12)
 
 
 @pytest.mark.parametrize("base", [2, "3/2"])
@@ -141,11 +185,23 @@ def test_shift_by_the_coarsest_period_moves_every_level_by_whole_samples(base: i
         assert (moved - level.roll(int(step), -1)).abs().max() < 1e-12
 
 
-def test_upscale_is_linear_interpolation_between_pixel_centres() -> None:
-    y = torch.randn(1, 1, 20, dtype=torch.float64)
-    centres = (np.arange(40) + 0.5) / 2 - 0.5
+@pytest.mark.parametrize("size", [40, 37, 43])  # of exactly twice the samples; cut off; the last one repeated
+@pytest.mark.parametrize("base", [2, "3/2"])
+def test_features_are_aligned_linearly_between_pixel_centres(base: int | str, size: int) -> None:
+    y, grid = torch.randn(1, 1, 20, dtype=torch.float64), Grid(1, base)
+    size = size * grid.ratio // 2
+    centres = ((np.arange(size) + 0.5) / float(grid.ratio) - 0.5).clip(0)
     expected = np.interp(centres, np.arange(20), y[0, 0].numpy())
-    for size in 40, (40,):
+    np.testing.assert_allclose(grid.align(y, (size,))[0, 0].numpy(), expected, atol=1e-6)
+    image = y[..., None].expand(-1, -1, -1, 5)
+    if base == 2:
+        np.testing.assert_allclose(Grid(2).align(image, (size, 10))[0, 0, :, 3].numpy(), expected, atol=1e-14)
+
+
+def test_upscale_of_a_waveform_is_linear_interpolation() -> None:
+    y = torch.randn(1, 1, 20, dtype=torch.float64)
+    expected = np.interp(np.arange(39) / 2, np.arange(20), y[0, 0].numpy())
+    for size in 39, (39,):
         np.testing.assert_allclose(Grid(1).upscale(y, size)[0, 0].numpy(), expected, atol=1e-14)
 
 
@@ -183,11 +239,10 @@ def test_images_take_any_real_base() -> None:
         ({"ndim": 1, "base": float("nan")}, "finite number or a ratio such as '3/2', got nan"),
         ({"ndim": 1, "base": 1 + 1e-12}, r"base must be above 1, got 1\.000000000001"),
         ({"ndim": 2, "base": 1.0000001}, r"base must be above 1, got 1\.0000001"),
-        ({"ndim": 1, "rotations": 4}, "rotations=4 needs ndim=2"),
-        ({"ndim": 2, "rotations": 4, "decimated": False}, "on a decimated grid can be turned: rotations=4"),
+        ({"ndim": 1, "rotations": 4}, "rotations=4, mirrored=False.*needs ndim=2"),
+        ({"ndim": 1, "mirrored": True}, "only images can be turned or mirrored: .* needs ndim=2"),
         ({"ndim": 2, "rotations": 3}, "rotations must be one of 1, 2, 4, 8, 12, 16, got 3"),
         ({"ndim": 1, "base": "two"}, "finite number or a ratio such as '3/2', got 'two'"),
-        ({"ndim": 2, "base": "3/2", "decimated": False}, "needs base=2, got base=3/2"),
     ],
 )
 def test_arguments_out_of_range(arguments: dict, message: str) -> None:

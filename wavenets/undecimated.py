@@ -55,8 +55,11 @@ def lift(layer: LiftingConv, x: Tensor) -> list[Tensor]:
     """
     levels = views(x, layer.num_scales, layer.grid)
     if layer.grid.base != 2:
-        return _stretched(layer, levels)
-    return [_conv(layer, level, layer.weight, layer.bias, i) for i, level in enumerate(levels)]
+        lifted = _stretched(layer, levels)
+    else:
+        lifted = [_conv(layer, level, layer.weight, layer.bias, i) for i, level in enumerate(levels)]
+    pool = F.max_pool1d if layer.grid.ndim == 1 else F.max_pool2d
+    return [pool(level, layer.max_pool) for level in lifted] if layer.max_pool > 1 else lifted
 
 
 def group_conv(layer: GroupConv, levels: Sequence[Tensor]) -> list[Tensor]:

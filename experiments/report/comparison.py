@@ -4,11 +4,9 @@ Features that say the same of both are compared with those that they should be: 
 i + steps of the original, turned as the image was, and of the same size.
 """
 
-import inspect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +15,8 @@ from torch import Tensor, nn
 from experiments.data.images import turn
 from experiments.data.playback import play
 from experiments.training.task import Task
-from wavenets import Grid, models
-from wavenets.models import Network
+from wavenets import Grid
+from wavenets.models import Network, Options
 from wavenets.models.network import normalized, reshaped, weights_of
 from wavenets.nn import OrientationPool
 
@@ -198,7 +196,7 @@ class Pair:
     @torch.inference_mode()
     def _side(self, network: Network, name: str, move: Move, x: Tensor, moved: Tensor) -> Side:
         features = [network.features(signal) for signal in (x, moved)]
-        probabilities = [self.task.probabilities(network.readout(network.classifier(some)))[0] for some in features]
+        probabilities = [self.task.probabilities(network.readout(network.head(some)))[0] for some in features]
         original, after = (self._scales(some) for some in features)
         count = len(original)
         steps = max(-count + 1, min(count - 1, move.steps))
@@ -218,7 +216,7 @@ class Pair:
         """A tensor for each scale, in the signal's own frame."""
         if isinstance(features, Tensor):
             return [features]
-        return list(OrientationPool("max", self.grid)(features)) if self.grid.rotations > 1 else list(features)
+        return list(OrientationPool("max")(features))
 
 
 def grid_of(network: nn.Module) -> Grid | None:
@@ -228,22 +226,16 @@ def grid_of(network: nn.Module) -> Grid | None:
 
 
 def plain_twin(network: Network) -> tuple[Network, str]:
-    """Makes the plain twin of a network, and says what it is.
+    """Return the plain twin of a network, the same class without a group, and what it is.
 
-    Of a network of the shared form without turns it has the weights: it is the same network on the finest scale alone.
-    Any other twin is untrained; the seed is always the same.
-
-    Raises:
-        ValueError: There is none.
+    Of a network of the shared form without orientations it has the weights: it is the same network on the finest scale
+    alone. Any other twin is untrained; the seed is always the same.
     """
-    kind: Any = getattr(models, type(network).__name__.removeprefix("Wavelet"), None)
-    if kind is None or kind is type(network):
-        raise ValueError(f"{type(network).__name__} has no plain twin of the same name; give one with twin=RUN")
-    known = inspect.signature(kind.__init__).parameters
-    arguments = {key: value for key, value in network.arguments.items() if key in known}
+    group = "width", *Options.__annotations__
+    arguments = {key: value for key, value in network.arguments.items() if key not in group}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        twin: Network = kind(**{key: value for key, value in arguments.items() if key != "width"})
+        twin = type(network)(**arguments)
     weights = reshaped(weights_of(network), twin)
     if weights is None:
         return twin, "plain twin, untrained"
