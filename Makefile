@@ -50,7 +50,7 @@ results: .venv/installed
 	$(BIN)/python -m experiments.report.page
 	$(BIN)/python -m docs.models
 
-# Measures all benchmarks, about half an hour on two quiet cores, and writes docs/benchmarks.md
+# Measures all benchmarks, about an hour on two quiet cores, and writes docs/benchmarks.md
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.forward --batch 4 --out docs/benchmarks
 	$(BIN)/python -m benchmarks.forward --batch 16 --rounds 3 --out docs/benchmarks
@@ -59,6 +59,7 @@ bench: .venv/installed
 	$(BIN)/python -m benchmarks.limits --dim 2 --out docs/benchmarks
 	$(BIN)/python -m benchmarks.scaling --out docs/benchmarks
 	$(BIN)/python -m benchmarks.latency --out docs/benchmarks
+	$(BIN)/python -m benchmarks.tiles --out docs/benchmarks
 	$(BIN)/python -m benchmarks.page
 
 # Builds wheel and sdist into dist/, checks them, and runs tests of the library out of the sdist

@@ -24,6 +24,11 @@ LATENCY = """## Latency
 Of one input, as in live use, where calls for each level dominate. A real-time factor of 0.01 means that one thread
 judges a second of sound in 10 ms. "×" is the median over the rounds of the time as a multiple of M5's, run alike.
 """
+TILES = """## Images larger than memory
+
+Maps of a plain U-Net of width 4 by `tiles.predict`, from a memory-mapped file to another one. Peak memory is that of
+the process, with Python and torch. In one pass it grows with the image; tile by tile it does not.
+"""
 
 
 def table(columns: list[str], rows: list[list[str]]) -> str:
@@ -70,6 +75,20 @@ def latency(results: dict[str, Any]) -> str:
     return table(columns, lines)
 
 
+def tiles(results: dict[str, Any]) -> str:
+    """The section of ``benchmarks.tiles``: a row for each image."""
+    lines = [
+        [
+            f"{row['size']:,} × {row['size']:,}",
+            f"{row['tile']:,}" if row["tile"] else "one pass",
+            f"{row['bytes'] / 2**20:,.0f} MiB",
+            f"{row['seconds']:,.1f} s",
+        ]
+        for row in results["rows"]
+    ]
+    return table([results["title"], "tile", "peak memory", "time"], lines)
+
+
 def main() -> None:
     """Runs the command."""
     parts = [HEAD]
@@ -79,6 +98,8 @@ def main() -> None:
         parts += [LIMITS, *(limits(json.loads(file.read_text())) for file in files)]
     if (file := FOLDER / "latency.json").exists():
         parts += [LATENCY, latency(json.loads(file.read_text()))]
+    if (file := FOLDER / "tiles.json").exists():
+        parts += [TILES, tiles(json.loads(file.read_text()))]
     if (FOLDER / "scaling.png").exists():
         parts.append("## Cost against scales and length\n\n![Time against scales and length](benchmarks/scaling.png)\n")
     PAGE.write_text("\n".join(parts))

@@ -4,6 +4,8 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,25 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.networks import noise
-from wavenets import Grid, Levels
-from wavenets.nn import MapReadout, PerLevel, Views
+from wavenets import Grid, equivariant
+from wavenets.models import UNet
+from wavenets.nn import Canonicalize, MapReadout, PerLevel, Views
 from wavenets.tiles import predict, receptive_field
 
 
 def block(ndim: int, inside: int, outside: int) -> nn.Sequential:
     conv, norm = ((nn.Conv1d, nn.BatchNorm1d), (nn.Conv2d, nn.BatchNorm2d))[ndim - 1]
     return nn.Sequential(conv(inside, outside, 3, padding=1), norm(outside), nn.ReLU())
+
+
+def randomize_norms(network: nn.Module) -> None:
+    for norm in network.modules():
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+            assert norm.running_mean is not None and norm.running_var is not None
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+            nn.init.normal_(norm.weight)
+            nn.init.normal_(norm.bias)
 
 
 class PlainUNet(nn.Module):
@@ -35,15 +48,9 @@ class PlainUNet(nn.Module):
         self.mode, self.ceil = ("linear", "bilinear")[ndim - 1], ceil
         self.pool = (F.max_pool1d, F.max_pool2d)[ndim - 1]
         self.down = nn.ModuleList(block(ndim, *pair) for pair in zip([channels, *widths], widths, strict=False))
-        self.up = nn.ModuleList(block(ndim, a + b, a) for a, b in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(block(ndim, a + b, a) for a, b in pairwise(widths))
         self.head = (nn.Conv1d, nn.Conv2d)[ndim - 1](width, 2, 1)
-        for norm in self.modules():
-            if isinstance(norm, nn.modules.batchnorm._BatchNorm):
-                assert norm.running_mean is not None and norm.running_var is not None
-                norm.running_mean.normal_()
-                norm.running_var.uniform_(0.5, 2)
-                nn.init.normal_(norm.weight)
-                nn.init.normal_(norm.bias)
+        randomize_norms(self)
 
     def forward(self, x: Tensor) -> Tensor:
         skips: list[Tensor] = []
@@ -99,9 +106,9 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "where, a leaky ReLU": lambda: nn.Sequential(conv(), Apply(lambda x: torch.where(x > 0, x, x / 9)), conv(2)),
     "no parameters": lambda: nn.AvgPool2d(3, 1, 1),
     "of nothing": lambda: Apply(torch.zeros_like),
-    "turned": lambda: nn.Sequential(Views(1, Grid(2, rotations=4)), PerLevel(PlainUNet()), MapReadout("mean")),
+    "turned": lambda: nn.Sequential(Views(1, Grid(2, rotations=4)), PerLevel(PlainUNet(3)), MapReadout("mean")),
     "mirrored": lambda: nn.Sequential(
-        Views(1, Grid(2, rotations=4, mirrored=True)), PerLevel(PlainUNet(4, 2)), MapReadout("logsumexp")
+        Views(1, Grid(2, rotations=4, mirrored=True)), PerLevel(PlainUNet(2, 2)), MapReadout("logsumexp")
     ),
     "scaled": lambda: nn.Sequential(Views(2, Grid(2)), PerLevel(PlainUNet(4, 2)), MapReadout("max")),
 }
@@ -133,6 +140,32 @@ def test_tiled_is_whole_in_float32(name: str) -> None:
     assert difference(predict(network, image, tile=64, batch_size=3), whole(network, image)) <= 1e-6
 
 
+OURS: dict[str, Callable[[], nn.Module]] = {
+    "plain": lambda: UNet(2, width=6),
+    "C4": lambda: UNet(2, width=3, depth=2, rotations=4),
+    "D4": lambda: UNet(2, width=2, depth=2, rotations=4, mirrored=True),
+    "three scales": lambda: UNet(2, width=3, depth=2, base=2, num_scales=3),
+    "two scales of C2, published": lambda: UNet(2, width=2, depth=2, rotations=2, num_scales=2, form="published"),
+    "gated": lambda: UNet(2, width=2, depth=2, num_scales=2, base=2, readout="gated"),
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_u_nets(name: str) -> None:
+    sizes = {"three scales": (401, 403), "D4": (101, 193)}  # of eight orientations one axis is cut, for the time's sake
+    network, image = OURS[name](), noise(3, *sizes.get(name, (191, 193)))
+    randomize_norms(network)
+    assert difference(predict(network, image, tile=101, batch_size=2), whole(network, image)) <= 1e-6
+    network, image = network.double(), image.double()
+    assert difference(predict(network, image, tile=101), whole(network, image)) <= 1e-12
+
+
+def test_our_u_nets_of_signals() -> None:
+    network = UNet(2, 1, width=4, depth=3, ndim=1, base="3/2", num_scales=3).double()
+    signal = noise(1, 5003, dtype=torch.float64)
+    assert difference(predict(network, signal, tile=500), whole(network, signal)) <= 1e-12
+
+
 ACTIVATIONS: list[Callable[[], nn.Module]] = [nn.ReLU, nn.SiLU, nn.Tanh, nn.Hardswish]
 
 
@@ -141,9 +174,7 @@ ACTIVATIONS: list[Callable[[], nn.Module]] = [nn.ReLU, nn.SiLU, nn.Tanh, nn.Hard
     size=st.tuples(st.integers(20, 90), st.integers(20, 90)),
     tile=st.integers(1, 40),
     layers=st.lists(
-        st.tuples(
-            st.sampled_from([1, 3, 5]), st.integers(1, 3), st.sampled_from([1, 1, 2, 3]), st.sampled_from(ACTIVATIONS)
-        ),
+        st.tuples(st.sampled_from([1, 3, 5]), st.integers(1, 3), st.integers(1, 3), st.sampled_from(ACTIVATIONS)),
         min_size=1,
         max_size=3,
     ),
@@ -253,7 +284,7 @@ def test_small_strides_take_few_passes() -> None:
     network, passes = PlainUNet(16, 4), []
     network.register_forward_pre_hook(lambda _, inputs: passes.append(inputs[0].numel() // 3))
     assert receptive_field(network) == (36, 8)
-    assert len(passes) <= 50 and max(passes) <= 16 * 512
+    assert len(passes) <= 50 and sum(passes) <= 16 * 40_000
 
 
 def hidden_mean(x: Tensor) -> Tensor:
@@ -345,7 +376,7 @@ def test_the_difference_is_that_of_neighbours(batch_size: int) -> None:
     with pytest.warns(UserWarning) as warned:
         tiled = predict(network, image, tile=50, margin=10, batch_size=batch_size)
     means = [image[:, start : start + 70].mean() for start in (0, 40, 80)]
-    pairs = list(zip(means, means[1:], strict=False))
+    pairs = list(pairwise(means))
     squares = sum((a - b) ** 2 for a, b in pairs) / sum((a**2 + b**2) / 2 for a, b in pairs)
     stated = float(str(warned[0].message).partition("differ by ")[2].split()[0])
     assert stated == pytest.approx(float(squares) ** 0.5, rel=0.05)  # two digits
@@ -387,7 +418,7 @@ class Chosen(nn.Module):
     choice: int | None = None
 
     def answers(self, x: Tensor) -> list[Tensor]:
-        return [i * F.avg_pool2d(x, 2 * i + 1, 1, i) for i in (1, 2, 3)]
+        return [(1 + i / 20) * F.avg_pool2d(x, 2 * i + 1, 1, i) for i in (1, 2, 3)]
 
     def evidence(self, x: Tensor) -> list[Tensor]:
         return [torch.stack([y.square().sum(1), torch.ones_like(y[:, 0])], 1) for y in self.answers(x)]
@@ -400,7 +431,7 @@ class Chosen(nn.Module):
 
 
 def coarse_and_fine() -> Tensor:
-    """An image whose left three quarters are noise and whose right quarter is smooth: tiles disagree on the best blur."""
+    """An image whose left three quarters are noise and whose right quarter is smooth, so that tiles disagree."""
     image = noise(3, 191, 203, dtype=torch.float64)
     image[..., 150:] = 1 + image[..., 150:] / 100
     return image
@@ -423,43 +454,35 @@ def test_a_choice_is_that_of_the_whole_image() -> None:
     assert receptive_field(chosen) == (3, 1)
 
 
-class Surest(MapReadout):
-    """``confident`` as a chooser."""
-
-    choice: int | None = None
-
-    def __init__(self) -> None:
-        super().__init__("confident")
-
-    def evidence(self, levels: Levels) -> list[Tensor]:
-        p = [level.softmax(1).amax(1) * (level.argmax(1) > 0) for level in levels]
-        return [torch.stack([y, y > 0], 1) for y in p]
-
-    def forward(self, input: Levels) -> Tensor:
-        if self.choice is None:
-            return super().forward(input)
-        assert input.grid is not None
-        y = input[self.choice]
-        for level in reversed(input[: self.choice % len(input)]):
-            y = input.grid.upscale(y, level.shape[2:])
-        return y
+def equivariants(network: nn.Module, base: float) -> list[nn.Module]:
+    """Networks that choose a scale or a pose."""
+    score = nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU(), nn.Conv2d(4, 1, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    sure = partial(equivariant, mode="confident", maps=True)
+    made = [
+        sure(network, Grid(2, base=base), 3),
+        sure(equivariant(network, Grid(2, rotations=2, mirrored=True), maps=True), Grid(2, base=base), 2),
+        equivariant(sure(network, Grid(2, base=base), 2), Grid(2, rotations=2), maps=True),
+        Canonicalize(network, score, Grid(2, base=base, rotations=4), 2),
+        sure(Canonicalize(network, score, Grid(2, rotations=4)), Grid(2, base=base), 2),
+    ]
+    return [module.double() for module in made]
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_the_surest_scale_is_that_of_the_whole_image(seed: int) -> None:
-    torch.manual_seed(seed)
-    image = coarse_and_fine()
-    network = nn.Sequential(Views(3, Grid(2)), PerLevel(PlainUNet(4, 2)), Surest()).double()
-    assert difference(predict(network, image, tile=40), whole(network, image)) <= 1e-14
-    rooted = nn.Sequential(Views(3, Grid(2, base=2**0.5)), network[1], Surest()).double()
+@pytest.mark.parametrize("kind", range(5))
+def test_a_scale_or_a_pose_is_that_of_the_whole_image(kind: int) -> None:
+    image, network = coarse_and_fine(), PlainUNet(2, 2)
+    for seed in range(2):
+        torch.manual_seed(seed)
+        net = equivariants(PlainUNet(2, 2), 2)[kind]
+        assert difference(predict(net, image, tile=80), whole(net, image)) <= 1e-14
+    rooted = equivariants(network, 2**0.5)[kind]
     with pytest.raises(ValueError, match=MOVES):
-        predict(rooted, image, tile=64)
+        predict(rooted, image, tile=80)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        tiled = predict(rooted, image, tile=64, margin=32)
-    finest = torch.equal(whole(rooted, image), whole(network[1].module, image))
-    assert len(warned) == (not finest)  # the finest scale is exact
-    assert difference(tiled, whole(rooted, image)) <= (1e-14 if finest else 0.3)
+        tiled = predict(rooted, image, tile=80, margin=32)
+    exact = difference(tiled, whole(rooted, image)) <= 1e-14
+    assert exact or (len(warned) == 1 and difference(tiled, whole(rooted, image)) <= 0.3)
 
 
 class Slices:
@@ -545,7 +568,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 def test_memory_does_not_grow_with_the_image(tmp_path: Path) -> None:
     peaks = []
-    for size in (1024, 6144):  # maps of 8 and 288 MiB
+    for size in (1024, 4096):  # maps of 8 and 128 MiB
         command = [sys.executable, "-c", MEMORY, str(size), str(tmp_path / "image"), str(tmp_path / "map")]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout) / 1024)
@@ -553,9 +576,10 @@ def test_memory_does_not_grow_with_the_image(tmp_path: Path) -> None:
 
 
 def test_the_network_is_left_as_it_was() -> None:
-    network = nn.Sequential(PlainUNet(4, 2), nn.Dropout(0.5))
+    net = PlainUNet(4, 2)
+    network = nn.Sequential(net, nn.Dropout(0.5))
     network.train()
-    network[0].down[1].eval()
+    net.down[1].eval()
     modes = [module.training for module in network.modules()]
     state = {name: value.clone() for name, value in network.state_dict().items()}
     random = torch.get_rng_state()
@@ -571,7 +595,7 @@ def test_the_network_is_left_as_it_was() -> None:
 
 def test_compiled_networks() -> None:
     network, image = PlainUNet(4, 2), noise(3, 101, 113)
-    compiled = torch.compile(network, backend="eager")
+    compiled: Any = torch.compile(network, backend="eager")
     assert difference(predict(compiled, image, tile=40), whole(network, image)) <= 1e-6
 
 

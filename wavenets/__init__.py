@@ -27,10 +27,10 @@ Contents:
 - ``functional``: the layers as functions. ``kernels``: kinds of kernels. ``losses``: losses beside that of the task.
 """
 
-from wavenets import functional, kernels, losses, models, nn, testing
+from wavenets import functional, kernels, losses, models, nn, testing, tiles
 from wavenets.grid import Grid
 from wavenets.levels import Levels
 from wavenets.nn import equivariant
 
-__all__ = ["Grid", "Levels", "equivariant", "functional", "kernels", "losses", "models", "nn", "testing"]
+__all__ = ["Grid", "Levels", "equivariant", "functional", "kernels", "losses", "models", "nn", "testing", "tiles"]
 __version__ = "0.1.0"

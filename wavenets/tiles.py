@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from wavenets._tiles.arrays import Blended, Target, read
 from wavenets._tiles.choosing import Choosing
-from wavenets._tiles.field import check_map, measure
+from wavenets._tiles.field import check_map, measure, ratio
 from wavenets._tiles.windows import Axis, Tile, scaled, tiles
 
 
@@ -134,7 +134,7 @@ def _cut(network: nn.Module, image: Any, tile: int, margin: int | None) -> tuple
     x = _read(network, image, [slice(min(n, tile + 2 * margin) if i in cut else n) for i, n in enumerate(size)])[None]
     axes = []
     for i, (n, window, m) in enumerate(zip(size, x.shape[2:], check_map(network(x), x).shape[2:], strict=True)):
-        scale = Fraction(round(m / window) or 1, round(window / m) or 1)
+        scale = ratio(m, window)
         if abs(m - window * scale) >= 1:
             raise ValueError(f"the map of {window} pixels has {m}: choose tile and margin so that sizes agree")
         axes.append(Axis.cut(n, tile, margin, scale.denominator, scale) if i in cut else Axis.whole(n))

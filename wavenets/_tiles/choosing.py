@@ -3,17 +3,18 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 
+@runtime_checkable
 class Chooser(Protocol):
     """A module that chooses one of several answers for each example, such as the scale of a view.
 
     It has two names beside ``forward``, by which ``tiles.predict`` adds up its scores over all tiles and then applies
-    one answer to each. A module without ``choice`` does not choose.
+    one answer to each. A module that lacks one of them does not choose.
 
     Attributes:
         choice: None, if the module chooses for each example by itself, as it does outside of ``predict``. Otherwise the
@@ -49,7 +50,7 @@ class Choosing:
 
     def __init__(self, network: nn.Module, once: bool) -> None:
         self.network = network
-        self.choosers: list[Any] = [module for module in network.modules() if once and hasattr(module, "choice")]
+        self.choosers: list[Any] = [module for module in network.modules() if once and isinstance(module, Chooser)]
         self.answers: dict[Any, list[int]] = {}  # for each call of a chooser
         self._calls: Counter[Any] = Counter()  # in this pass
         self._heard: list[tuple[Any, Sequence[Tensor]]] = []  # in this pass, of a chooser and its call

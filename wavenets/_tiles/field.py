@@ -13,7 +13,7 @@ from torch import Tensor, nn
 # by, and what grids of base 3/2 or 5/4 add to it in 1D.
 ODD_STRIDES = (1, 3, 5, 7, 9, 15, 25, 27)
 LARGEST_STRIDE = (4096, 256)
-NARROWEST, WIDEST = 16, 512  # width of a probe
+NARROWEST, WIDEST = 16, 256  # width of a probe
 LARGEST_PROBE = 2**17  # pixels
 TOLERANCE = 1e-10  # of float64 sums in another order, relative to the largest output
 
@@ -35,6 +35,11 @@ class Field(NamedTuple):
 def round_up(n: int, multiple: int) -> int:
     """Return the least multiple that is at least n."""
     return -(-n // multiple) * multiple
+
+
+def ratio(map_size: int, size: int) -> Fraction:
+    """Return the whole number, or the fraction of 1, that is next to the ratio of two sizes."""
+    return Fraction(round(map_size / size) or 1, round(size / map_size) or 1)
 
 
 def check_map(y: object, x: Tensor) -> Tensor:
@@ -72,10 +77,10 @@ def measure(network: nn.Module, channels: int, ndim: int, axis: int, size: int =
         for stride in strides:
             if probe.moves(stride):
                 radius = probe.radius(stride)
-                if not probe.parts_agree(stride, radius, probe.longest()):
-                    raise ValueError(
-                        "the network looks further than a NaN spreads, or in a way that depends on the size"
-                    )
+                if not probe.parts_agree(stride, radius, 0):
+                    raise ValueError("the network looks further than a NaN spreads, which torch.where may stop")
+                if not probe.parts_agree(stride, radius, probe.longest(stride)):
+                    raise ValueError("the network does not move with its input: its map depends on the image's size")
                 return Field(radius, stride, probe.scale)
     raise ValueError(f"the network does not move with its input by any stride up to {LARGEST_STRIDE[ndim - 1]}")
 
@@ -89,8 +94,11 @@ class _Probe:
 
     def __init__(self, network: nn.Module, channels: int, ndim: int, axis: int, size: int) -> None:
         network = getattr(network, "_orig_mod", network)  # a compiled one would be compiled for every probe
-        self.network = copy.deepcopy(network).double().eval()
-        self.device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
+        network = copy.deepcopy(network).eval()
+        self.device = next((p.device for p in network.parameters()), torch.device("cpu"))
+        if self.device.type == "mps":  # it has no float64
+            self.device = torch.device("cpu")
+        self.network = network.to(self.device).double()
         self.channels, self.ndim, self.dim, self.size = channels, ndim, axis + 2, size
         self.largest = LARGEST_STRIDE[ndim - 1]
         self.spread = functools.cache(self._spread)
@@ -100,7 +108,7 @@ class _Probe:
     def _fitted(self) -> tuple[int, Fraction]:
         """Return the least width of a probe that the network takes, and the size of a map relative to the image."""
         short = self.largest + self.size % self.largest
-        long = short + self.largest
+        long = short + (16 if self.ndim == 1 else 1) * self.largest
         self.width = NARROWEST
         while True:
             try:
@@ -111,10 +119,9 @@ class _Probe:
                     shape = " × ".join(map(str, (short, self.width)[: self.ndim]))
                     raise ValueError(f"the network fails on an image of size {shape}: {error}") from error
                 self.width *= 2
-        scale = Fraction(sizes[1] - sizes[0], self.largest).limit_denominator(64)
-        if scale <= 0:
+        if sizes[0] >= sizes[1]:
             raise ValueError(f"the map does not grow with the image: sizes {sizes} of sizes {[short, long]}")
-        return self.width, scale
+        return self.width, ratio(sizes[1] - sizes[0], long - short)
 
     def _near(self) -> int:
         """Return how far the NaNs of one line spread: at most a stride less than the radius."""
@@ -134,10 +141,13 @@ class _Probe:
         power = 1 << (self.largest // stride).bit_length() - 1  # the same length for several strides, for the cache
         return round_up(2 * (self.near + 5 * stride), power * stride) + self.size % (power * stride)
 
-    def longest(self) -> int:
-        """Return the length of the images, or of the longest probe."""
-        longest = LARGEST_PROBE // self.width ** (self.ndim - 1)
-        return min(self.size or longest, longest)
+    def longest(self, stride: int) -> int:
+        """Return the length of the images, or one at which a ratio that is nearly that of whole numbers shows.
+
+        Sizes that are divided by √2 and rounded go in steps of 256 to 181 for quite a while, and then of 256 to 182.
+        """
+        longest = max(16 * self.largest, 32 * stride)
+        return min(self.size or longest, longest, LARGEST_PROBE // self.width ** (self.ndim - 1))
 
     def noise(self, length: int) -> Tensor:
         """Return an image, always the same."""
@@ -147,7 +157,8 @@ class _Probe:
 
     def map(self, x: Tensor) -> Tensor:
         """Return the map of an image."""
-        return check_map(self.network(x.movedim(-1, self.dim).contiguous()), x).movedim(self.dim, -1)
+        with torch.backends.cudnn.flags(enabled=False):  # which may use a transform, where a NaN spreads further
+            return check_map(self.network(x.movedim(-1, self.dim).contiguous()), x).movedim(self.dim, -1)
 
     def _spread(self, length: int, start: int, width: int = 1) -> tuple[int, int]:
         """Return the first and the last pixel to which a band of NaNs spreads that begins at start."""
@@ -165,9 +176,7 @@ class _Probe:
         length = self.length(stride)
         first, last = self.spread(length, length // 2)
         moved = self.spread(length, length // 2 + stride)
-        return moved == (first + stride, last + stride) and self.parts_agree(
-            stride, self.near + stride, length + stride
-        )
+        return moved == (first + stride, last + stride) and self.parts_agree(stride, self.near + stride, 0)
 
     def radius(self, stride: int) -> int:
         """Return how far NaNs spread at the worst phase of a stride.

@@ -98,12 +98,16 @@ class Canonicalize(nn.Module):
         True
     """
 
+    choice: int | None = None  # see wavenets.tiles: it is set where one view is chosen for many tiles
+
     def __init__(self, network: nn.Module, score: nn.Module, grid: Grid, num_scales: int = 1, finer: int = 0) -> None:
         super().__init__()
         self.views, self.network, self.score = Views(num_scales, grid, finer), network, score
 
     def forward(self, input: Tensor) -> Tensor:
         views = self.views(input)
+        if self.choice is not None:
+            return self.answers(views, torch.full([len(input)], self.choice % len(views)))
         scores = self.scores(views)
         chosen = scores.argmax(1)
         output = self.answers(views, chosen)
@@ -119,6 +123,10 @@ class Canonicalize(nn.Module):
         """
         chosen, orientations = self.scores(self.views(input)).argmax(1), self.views.grid.orientations
         return chosen // orientations, chosen % orientations
+
+    def evidence(self, input: Tensor) -> list[Tensor]:
+        """Return the score of each view, in the form in which it adds up over tiles of one size."""
+        return [torch.stack([score, torch.ones_like(score)], 1) for score in self.scores(self.views(input)).unbind(1)]
 
     def scores(self, views: Levels) -> Tensor:
         """Return the score of every view of every example, (B, views): the chosen one has the highest.

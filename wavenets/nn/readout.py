@@ -131,12 +131,24 @@ class MapReadout(_Reduction):
         torch.Size([1, 3, 33, 40])
     """
 
+    choice: int | None  # see wavenets.tiles: it is set where one scale is chosen for many tiles
+
+    def __init__(self, mode: Mode, dropout: float = 0.0) -> None:
+        super().__init__(mode, dropout)
+        if mode == "confident":
+            self.choice = None
+
     def forward(self, input: Levels) -> Tensor:
         grid = grid_of(input)
         if self.mode != "confident":
             count = grid.orientations if self.mode == "finest" else len(input)
             return self._reduced(_upright(input[:count], grid), grid.group)
-        return _pick([grid.group.mean(scale) for scale in _upright(input, grid)], self.chosen(input))
+        means = [grid.group.mean(scale) for scale in _upright(input, grid)]
+        return _pick(means, self.chosen(input)) if self.choice is None else means[self.choice]
+
+    def evidence(self, input: Levels) -> list[Tensor]:
+        """Return how sure each scale is at every position, in the form in which it adds up over tiles."""
+        return [_confidence(logits) for logits in _means(input, grid_of(input))]
 
     def chosen(self, input: Levels) -> Tensor:
         """Return the scale with the surest answer for each example, (B,); of equal ones the finest."""
@@ -341,9 +353,15 @@ def mean_confidence(logits: Tensor) -> Tensor:
     Args:
         logits: Logits of shape (B, C, …), where class 0 is background, or one logit of the foreground, C = 1.
     """
-    p, predicted = _probability(logits).flatten(2).max(1)
-    foreground = predicted != 0
-    return (p * foreground).sum(1) / foreground.sum(1).clamp(min=1)
+    total, positions = _confidence(logits).flatten(2).sum(2).unbind(1)
+    return total / positions.clamp(min=1)
+
+
+def _confidence(logits: Tensor) -> Tensor:
+    """Return the probability of what is predicted, and 1, at each position; both are 0 in the background, (B, 2, …)."""
+    p, predicted = _probability(logits).max(1)
+    foreground = (predicted != 0).to(p.dtype)
+    return torch.stack([p * foreground, foreground], 1)
 
 
 def _pick(scales: Sequence[Tensor], chosen: Tensor) -> Tensor:
