@@ -65,7 +65,7 @@ def resnet18(num_classes: int = 1000, width: int = 64) -> ResNet18:
 
 
 def swap_layers(net: nn.Module, grid: Grid, num_scales: int) -> None:
-    """Swaps every layer of a network for the one of ours, with its weights (random ones on a grid with orientations)."""
+    """Swaps every layer of a network for ours, with its weights, or random ones on a grid with orientations."""
     for name, old in list(net.named_children()):
         if isinstance(old, nn.Conv2d):
             sizes = old.in_channels, old.out_channels, old.kernel_size

@@ -15,7 +15,7 @@ from wavenets.nn import OrientationPool
 
 
 def test_a_scalogram_has_a_row_for_each_level() -> None:
-    levels = Levels(*(torch.full((2, 3, size), float(i)) for i, size in enumerate((40, 20, 10))))
+    levels = Levels(*(torch.full((2, 3, size), float(i)) for i, size in enumerate((40, 20, 10))), grid=Grid(1))
     scalogram = to_tensor(levels)
     assert scalogram.shape == (2, 3, 3, 40)
     assert all((scalogram[:, :, i] == i).all() for i in range(3))
@@ -24,14 +24,15 @@ def test_a_scalogram_has_a_row_for_each_level() -> None:
 def test_upscaling_keeps_a_ramp() -> None:
     """Half-pixel centres: sample n of level 1 lies at 2n + 1/2 of level 0."""
     fine, coarse = torch.arange(40.0)[None, None], 2 * torch.arange(20.0)[None, None] + 0.5
-    scalogram = to_tensor([fine, coarse])
+    scalogram = to_tensor(Levels(fine, coarse, grid=Grid(1)))
     assert torch.equal(scalogram[0, 0, 1, 1:-1], fine[0, 0, 1:-1])
 
 
 @pytest.mark.parametrize("rotations", [2, 4, 8])
 def test_turned_levels_are_upright(rotations: int) -> None:
     grid = Grid(2, math.sqrt(2), rotations=rotations)
-    levels = [view for view in grid.views(noise(1, 2, 20, 31), 3) for _ in range(rotations // grid.turns)]
+    views = grid.views(noise(1, 2, 20, 31), 3)
+    levels = Levels(*(view for view in views for _ in range(rotations // views.grid.rotations)), grid=grid)
     tensor = to_tensor(levels)
     assert tensor.shape == (1, 2, 3 * rotations, 20, 31)
     pooled = OrientationPool("max")(levels)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.networks import LAYERS, network, noise
-from wavenets import Grid
+from wavenets import Grid, Levels
 from wavenets.nn import GroupConv1d, LiftingConv1d, LiftingConv2d, Readout
 from wavenets.testing import assert_equivariant, equivariance_error
 
@@ -17,8 +17,8 @@ class ZeroPaddedScales(nn.Module):
         super().__init__()
         self.conv = LAYERS[ndim][1](4, 4, 3, scale_extent=2)
 
-    def forward(self, input: list[Tensor]) -> list[Tensor]:
-        return self.conv([*input, torch.zeros_like(input[-1])])
+    def forward(self, input: Levels) -> Levels:
+        return self.conv(Levels(*input, torch.zeros_like(input[-1]), grid=input.grid))
 
 
 class BiasPerLevel(nn.Module):
@@ -88,12 +88,12 @@ def test_the_kit_leaves_the_module_as_it_was() -> None:
     "module, options, message",
     [
         (nn.Sequential(LiftingConv1d(1, 2, 3, 3), GroupConv1d(2, 2, 3, 3)), {}, "returns 1 levels: none is left"),
-        (nn.Sequential(LiftingConv1d(1, 2, 3, 3), Readout("max")), {}, "returns one tensor"),
+        (nn.Sequential(LiftingConv1d(1, 2, 3, 3), Readout("max")), {}, "returns one tensor: .* or use map_error"),
         (LiftingConv1d(1, 2, 3, 3), {"steps": 4}, "returns 3 levels: none is left to compare after 4 steps"),
-        (LiftingConv1d(1, 2, 3, 3), {"turns": 1}, "does not turn by 1 quarters: give the grid of the module"),
+        (LiftingConv1d(1, 2, 3, 3), {"turns": 1}, "contains no turn by 1 quarters: pass the grid of the module"),
         (LiftingConv1d(1, 2, 3, 3), {"grid": Grid(2, rotations=4), "turns": 1}, r"shape \(B, C, H, W\)"),
         (LiftingConv1d(1, 2, 3, 3), {"steps": 0}, "steps must be at least 1, got 0"),
-        (LiftingConv1d(1, 2, 3, 3), {"grid": Grid(1, decimated=False)}, "measure on a decimated one"),
+        (LiftingConv1d(1, 2, 3, 3), {"mirror": True}, "contains no reflections, got mirror=True: pass the grid of"),
     ],
 )
 def test_what_the_kit_cannot_measure(module: nn.Module, options: dict, message: str) -> None:
@@ -115,5 +115,5 @@ def test_levels_that_are_missing_are_errors() -> None:
 def test_incomplete_turns_cannot_be_measured() -> None:
     grid = Grid(2, rotations=4)
     lift = LiftingConv2d(1, 2, 3, 2, grid=grid)
-    with pytest.raises(ValueError, match="expected 4 levels for each scale, got 7 and 7 levels"):
+    with pytest.raises(ValueError, match="expected 4 levels for each scale, got 7 levels"):
         equivariance_error(lambda x: lift(x)[1:], noise(1, 1, 30, 30), grid, turns=1)

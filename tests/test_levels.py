@@ -19,10 +19,13 @@ from wavenets import Grid, Levels
 from wavenets.nn import (
     AvgPool1d,
     BatchNorm,
+    GatedMapReadout,
     GatedReadout,
     GroupConv1d,
     GroupConv2d,
     LiftingConv1d,
+    LiftingConv2d,
+    MapReadout,
     MaxPool1d,
     MaxPool2d,
     OrientationPool,
@@ -32,8 +35,8 @@ from wavenets.nn import (
 from wavenets.testing import assert_equivariant
 
 
-def levels(*sizes: int) -> Levels:
-    return Levels(*(noise(2, 3, n) for n in sizes))
+def levels(*sizes: int, grid: Grid | None = Grid(1)) -> Levels:  # noqa: B008 (a value)
+    return Levels(*(noise(2, 3, n) for n in sizes), grid=grid)
 
 
 class Shortcut(nn.Module):
@@ -61,16 +64,42 @@ def test_arithmetic_is_level_by_level() -> None:
         (a * b, [a[0] * b[0], a[1] * b[1]]),
         (a * 3, [a[0] * 3, a[1] * 3]),
         (0.5 * a, [0.5 * a[0], 0.5 * a[1]]),
+        (a / 3, [a[0] / 3, a[1] / 3]),
+        (a / b, [a[0] / b[0], a[1] / b[1]]),
+        (-a, [-a[0], -a[1]]),
+        (1 - a, [1 - a[0], 1 - a[1]]),
+        (a.map(torch.relu), [a[0].relu(), a[1].relu()]),
         (sum([a, b]), [a[0] + b[0], a[1] + b[1]]),
     ):
-        assert isinstance(actual, Levels) and len(actual) == 2
+        assert isinstance(actual, Levels) and len(actual) == 2 and actual.grid == Grid(1)
         assert all(torch.equal(x, y) for x, y in zip(actual, expected, strict=True))
+
+
+def test_slices_are_levels_and_add() -> None:
+    """A plain tuple would append, and a readout take both."""
+    a, b = levels(9, 5, 3), levels(9, 5, 3)
+    for some in slice(1), slice(1, None), slice(None, None, 2):
+        total = a[some] + b[some]
+        assert isinstance(total, Levels) and total.grid == Grid(1)
+        assert all(torch.equal(x, y + z) for x, y, z in zip(total, [*a][some], [*b][some], strict=True))
+    assert len(2 * a[:1]) == 1
+    torch.testing.assert_close(Readout("mean")(a[:1] + b[:1]), (a[0] + b[0]).mean(2))
+
+
+def test_levels_show_their_shapes_and_grid() -> None:
+    assert repr(levels(9, 5)) == "Levels((2, 3, 9), (2, 3, 5), grid=Grid(ndim=1, base=2))"
+
+
+def test_levels_on_different_grids_do_not_add() -> None:
+    with pytest.raises(ValueError, match=r"levels on Grid\(ndim=1, base=2\) and levels on Grid\(ndim=1, base=3/2\)"):
+        levels(9, 5) + levels(9, 5, grid=Grid(1, "3/2"))
+    assert (levels(9, 5, grid=None) + levels(9, 5)).grid == Grid(1) == (levels(9, 5) - levels(9, 5, grid=None)).grid
 
 
 def test_all_else_is_a_tuples() -> None:
     a = levels(9, 5, 3)
     fine, *coarse = a
-    assert fine is a[0] and len(coarse) == 2 and a[-1] is coarse[1] and [*a[1:]] == coarse
+    assert fine is a[0] and len(coarse) == 2 and a[-1] is coarse[1] and a[1:][0] is coarse[0]
     assert isinstance(a, tuple) and len(list(zip(a, a, strict=True))) == 3
 
 
@@ -130,7 +159,9 @@ def test_checkpoints_keep_gradients(reentrant: bool) -> None:
 
     def checkpointed(x: Tensor) -> Levels:
         lifted = checkpoint(net.lift, x, use_reentrant=reentrant)
-        return checkpoint(lambda *levels: net.conv(levels), *lifted, use_reentrant=reentrant)  # reentrant: tensors only
+        return checkpoint(  # reentrant: tensors only
+            lambda *levels: net.conv(Levels(*levels, grid=Grid(1))), *lifted, use_reentrant=reentrant
+        )
 
     gradients = []
     for forward in lambda x: net.conv(net.lift(x)), checkpointed:
@@ -149,9 +180,29 @@ def test_compilers_follow_a_shortcut() -> None:
     compiled = torch.compile(net, fullgraph=True, backend="aot_eager")(x)
     exported = torch.export.export(net, (x,)).module()(x)
     for output in compiled, exported:
-        assert isinstance(output, Levels)
+        assert isinstance(output, Levels) and output.grid == Grid(1)
         for actual, level in zip(output, expected, strict=True):
             torch.testing.assert_close(actual, level, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        copy.copy,
+        copy.deepcopy,
+        lambda x: pickle.loads(pickle.dumps(x)),
+        lambda x: pytree.tree_map(torch.clone, x),
+        lambda x: pytree.tree_unflatten(*_dumped(*pytree.tree_flatten(x))),
+    ],
+)
+def test_copies_keep_the_grid(again: object) -> None:
+    a = levels(9, 5, grid=Grid(1, "3/2"))
+    assert again(a).grid == a.grid  # type: ignore[operator]
+
+
+def _dumped(leaves: list[Tensor], spec: pytree.TreeSpec) -> tuple[list[Tensor], pytree.TreeSpec]:
+    """As an archive of torch.export holds it."""
+    return leaves, pytree.treespec_loads(pytree.treespec_dumps(spec))
 
 
 @pytest.mark.parametrize(
@@ -195,6 +246,11 @@ LAYERS_ON_LEVELS = [
 class TestEveryLayer:
     def test_takes_any_sequence(self, layer: nn.Module) -> None:
         a = levels(9, 5)
+        if not isinstance(layer, PerLevel | BatchNorm | MaxPool1d | AvgPool1d):  # those that must know the grid
+            for sequence in (list, tuple, lambda levels: Levels(*levels)):
+                with pytest.raises(ValueError, match=r"levels of unknown orientations: pass Levels\(\*levels, grid="):
+                    layer(sequence(a))
+            return
         kinds = [layer.eval()(sequence(a)) for sequence in (list, tuple, lambda levels: levels)]
         for output in kinds[1:]:
             assert type(output) is type(kinds[0]) and type(output) in (Levels, Tensor)
@@ -205,9 +261,11 @@ class TestEveryLayer:
         [
             (noise(2, 3, 9), r"a sequence of levels, got one tensor of shape \(2, 3, 9\): lift it first"),
             ([], "at least one level, got none"),
-            ([noise(2, 3, 9), noise(1, 3, 5)], r"one batch size and dtype, got 2 × torch.float32, 1 × torch.float32"),
-            ([noise(2, 3, 9), noise(2, 3, 5).double()], "dtype, got 2 × torch.float32, 2 × torch.float64"),
-            ([noise(2, 3, 5), noise(2, 3, 9)], r"finest first, got sizes \(5,\), \(9,\)"),
+            (
+                [noise(2, 3, 9), noise(1, 3, 5)],
+                r"one batch size, .* got \(2, 3\) torch.float32, \(1, 3\) torch.float32",
+            ),
+            ([noise(2, 3, 9), noise(2, 3, 5).double()], r"got \(2, 3\) torch.float32, \(2, 3\) torch.float64"),
             (["fine", "coarse"], "expected tensors as levels, got str"),
         ],
     )
@@ -216,19 +274,35 @@ class TestEveryLayer:
             layer(input)
 
 
+@pytest.mark.parametrize("layer", [GroupConv1d(3, 3, 3), Readout("mean"), GatedReadout(3, 2)], ids=repr)
+def test_layers_that_know_the_grid_want_the_finest_first(layer: nn.Module) -> None:
+    with pytest.raises(ValueError, match=r"finest first, got sizes \(5,\), \(9,\)"):
+        layer(levels(5, 9))
+
+
+def test_a_group_convolution_on_another_grid_than_the_lifting_is_refused() -> None:
+    x, four = noise(1, 3, 8, 8), Grid(2, rotations=4)
+    for lifted, other in ((four, Grid(2)), (Grid(2, rotations=2, mirrored=True), four), (Grid(2), Grid(2, "3/2"))):
+        net = nn.Sequential(LiftingConv2d(3, 3, 3, 1, grid=lifted), GroupConv2d(3, 3, 3, grid=other))
+        with pytest.raises(ValueError, match=r"expected levels on .*, got levels on .*: use one grid for all layers"):
+            net(x)
+
+
 @pytest.mark.parametrize(
     "layer",
     [
         GroupConv2d(3, 3, 3, grid=Grid(2, rotations=4)),
-        OrientationPool("max", Grid(2, rotations=4)),
-        Readout("finest", grid=Grid(2, rotations=4)),
-        GatedReadout(3, 2, grid=Grid(2, rotations=4)),
+        OrientationPool("max"),
+        Readout("finest"),
+        MapReadout("mean"),
+        GatedReadout(3, 2),
+        GatedMapReadout(3, 2),
     ],
     ids=lambda layer: type(layer).__name__,
 )
 def test_layers_of_rotations_refuse_incomplete_turns(layer: nn.Module) -> None:
-    with pytest.raises(ValueError, match="expected 4 levels for each scale, one a turn, got 6 levels"):
-        layer([noise(1, 3, 8, 8)] * 6)
+    with pytest.raises(ValueError, match="expected 4 levels for each scale, one for each orientation, got 6"):
+        layer(Levels([noise(1, 3, 8, 8)] * 6, grid=Grid(2, rotations=4)))
     with pytest.raises(ValueError, match="got one tensor"):
         layer(noise(4, 3, 8, 8))
 

@@ -135,7 +135,7 @@ def test_a_finer_grid_goes_through_the_whole_net() -> None:
         (lambda: MNet(5, scale_extent=(1, 2), base=2), r"a number or 3 of them, each at least 1, got \(1, 2\)"),
         (lambda: MNet(5, grid=Grid(1), base=2), "give either grid="),
         (lambda: MNet(5, out_scales=0, base=2), "out_scales must be at least 1, got 0"),
-        (lambda: SampleCNN(readout="median", base=2), "one of finest, max, mean, logsumexp, got 'median'"),
+        (lambda: SampleCNN(readout="median", base=2), "one of finest, mean, max, logsumexp, confident, got 'median'"),
         (lambda: OneDCNN(grid=Grid(2)), "ndim=1"),
         (lambda: MNet(5)(noise(2, 2, 9000)), r"shape \(B, 1, L\), got \(2, 2, 9000\)"),
         (lambda: MNet(5, base=2)(noise(9000)), r"shape \(B, 1, L\), got \(9000,\)"),
@@ -244,7 +244,7 @@ def test_a_silent_example_has_a_gradient() -> None:
 def test_a_head_is_one_layer_before_the_classifier(make: Callable[..., Network]) -> None:
     net, without = make(head_channels=24), make()
     block = net.head[0]
-    conv, norm, relu = block
+    conv = block[0]
     assert len(without.head[0]) == 0 and conv.bias is None and conv.out_channels == 24
     assert conv.weight.shape[-1] == 1 and conv.in_channels == net.channels[-1]
     x = noise(2, net.in_channels, *[net.min_size + 40] * net.ndim)

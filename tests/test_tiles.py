@@ -1,6 +1,5 @@
 """Tiled is whole: for networks of many kinds, sizes that are multiples of nothing, and images of any type."""
 
-import resource
 import subprocess
 import sys
 import warnings
@@ -18,7 +17,6 @@ from torch import Tensor, nn
 
 from tests.networks import noise
 from wavenets import Grid, Levels
-from wavenets._tiles import field
 from wavenets.nn import MapReadout, PerLevel, Views
 from wavenets.tiles import predict, receptive_field
 
@@ -143,7 +141,9 @@ ACTIVATIONS: list[Callable[[], nn.Module]] = [nn.ReLU, nn.SiLU, nn.Tanh, nn.Hard
     size=st.tuples(st.integers(20, 90), st.integers(20, 90)),
     tile=st.integers(1, 40),
     layers=st.lists(
-        st.tuples(st.sampled_from([1, 3, 5]), st.integers(1, 3), st.sampled_from([1, 1, 2, 3]), st.sampled_from(ACTIVATIONS)),
+        st.tuples(
+            st.sampled_from([1, 3, 5]), st.integers(1, 3), st.sampled_from([1, 1, 2, 3]), st.sampled_from(ACTIVATIONS)
+        ),
         min_size=1,
         max_size=3,
     ),

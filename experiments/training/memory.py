@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from wavenets.models import Encoder, Network
+from wavenets.models.unet import Decoder
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 LARGEST = 2**31 - 1
@@ -49,9 +50,11 @@ def checkpoint_activations(network: nn.Module) -> nn.Module:
 
 def blocks(network: Network) -> list[nn.Module]:
     """Gives the parts of a network that are recalculated one by one."""
-    encoder = network.encoder
-    parts = [encoder.stem, *encoder.body] if isinstance(encoder, Encoder) else [encoder.encoder]
-    return [block for part in parts for block in _flat(part)] + (list(network.decoder.steps) if network.decoder else [])
+    encoder, decoder = network.encoder, network.decoder
+    if not isinstance(encoder, Encoder):  # such as one of timm: its parts are its own
+        return []
+    steps = decoder.steps.children() if isinstance(decoder, Decoder) else []
+    return [encoder.stem, *(block for stage in encoder.body.children() for block in stage.children()), *steps]
 
 
 def _run(block: nn.Module, forward: Any, norms: list[Any], *args: Any) -> Any:

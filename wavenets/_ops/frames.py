@@ -67,7 +67,7 @@ class Scale:
         own = self.features[self.group.element(frame)]
         index, inverse = _tables(self.group, frame, own)
         seen = _Select.apply(rows, index, inverse, len(own))
-        return seen.view(len(own), *own.shape[2:], -1).permute(0, 3, 1, 2)
+        return seen.view(len(own), *own.shape[2:], self.group.order * own.shape[1]).permute(0, 3, 1, 2)
 
     def _definition(self, frame: int) -> Tensor:
         group, first = self.group, self.group.element(frame)

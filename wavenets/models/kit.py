@@ -158,5 +158,5 @@ class Average(nn.Module):
 
 
 def plain_conv(ndim: int, i: int, o: int, kernel_size: int, stride: int, bias: bool) -> nn.Module:
-    """Return a convolution of torch. Its padding keeps ceil(L / stride) samples for odd kernels, L / stride for even."""
+    """Return a convolution of torch, whose padding keeps ceil(L / stride) samples if the kernel is odd."""
     return (nn.Conv1d, nn.Conv2d)[ndim - 1](i, o, kernel_size, stride, padding=(kernel_size - 1) // 2, bias=bias)

@@ -22,7 +22,7 @@ class Encoder(nn.Module):
         layers: The kit that its parts are made with.
         in_channels: Channels of the signal.
         stem: From the signal to the features that the first stage begins with.
-        body: The stages.
+        body: The stages, each a sequence of blocks.
         channels: Channels at the end of each stage.
         strides: Samples of the signal for one sample of the features, at the end of each stage.
 
@@ -55,7 +55,8 @@ class Encoder(nn.Module):
         return stages
 
     def forward(self, x: Tensor) -> Features:
-        return self.stages(x)[-1]
+        features: Features = self.body(self.stem(x))
+        return features
 
 
 class Network(Pretrained):

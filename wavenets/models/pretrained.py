@@ -140,7 +140,7 @@ def read_card(folder: Path) -> dict[str, Any]:
 
 def _named(cls: type, args: tuple[Any, ...]) -> dict[str, Any]:
     """Return positional arguments by name, or as they are where a parameter takes them by position only."""
-    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
     names = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     by_position = any(p.kind is inspect.Parameter.POSITIONAL_ONLY for p in parameters) or len(args) > len(names)
     return ({POSITIONAL: args} if args else {}) if by_position else dict(zip(names, args, strict=False))
@@ -213,7 +213,7 @@ def _differences(ours: nn.Module, theirs: nn.Module) -> list[tuple[str, Any, Any
     kinds = [type(module) for module in (ours, theirs)]
     norms = nn.modules.batchnorm._BatchNorm  # all of one function in eval mode, synchronised ones too
     if kinds[0] is not kinds[1] and not all(issubclass(kind, norms) for kind in kinds):
-        return [("class", *(kind.__name__ for kind in kinds))]
+        return [("class", kinds[0].__name__, kinds[1].__name__)]
     plain = (bool, int, float, str, tuple, list, Grid, Samples, ZeroMean, BSpline, type(None))
     shared = [key for key in vars(ours).keys() & vars(theirs).keys() if not key.startswith("_")]
     shared = [key for key in sorted(shared) if key not in ("training", "arguments", "about")]

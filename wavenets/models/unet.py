@@ -174,7 +174,9 @@ def declared(encoder: Any) -> tuple[list[int], list[int]]:
         return encoder.channels, encoder.strides
     if hasattr(encoder, "feature_info"):  # timm
         return list(encoder.feature_info.channels()), list(encoder.feature_info.reduction())
-    if hasattr(encoder, "out_channels"):  # segmentation_models_pytorch: each stage halves the one before
+    if isinstance(
+        getattr(encoder, "out_channels", None), Sequence
+    ):  # segmentation_models_pytorch: each stage halves the one before
         return list(encoder.out_channels), [2**i for i in range(len(encoder.out_channels))]
     raise ValueError(
         f"{type(encoder).__name__} does not declare its stages: use a network of wavenets.models, one of timm with "
@@ -199,7 +201,7 @@ def view_sizes(grid: Grid, size: Sequence[int], count: int) -> list[Sequence[int
 def _encoder(layers: Layers, in_channels: int, width: int, depth: int) -> Encoder:
     """Two convolutions at each resolution. Poolings round up, so that no input is too small."""
     stem = layers.stem(layers.lift(in_channels, width, 3), width)
-    body = [layers.block(width, width, 3)]
+    body = [nn.Sequential(layers.block(width, width, 3))]
     channels = [width * 2**i for i in range(depth)]
     for (before, after), extent in zip(itertools.pairwise(channels), layers.extents, strict=True):
         blocks = layers.block(before, after, 3, scale_extent=extent), layers.block(after, after, 3)
