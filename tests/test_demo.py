@@ -19,7 +19,7 @@ from experiments.training.task import MultiClass, MultiLabel
 from tests.experiment_runs import published
 from tests.networks import noise
 from wavenets import Grid
-from wavenets.models import CNN, EnvelopeMNet, MNet
+from wavenets.models import CNN, MNet
 from wavenets.testing import equivariance_error
 
 RATE = 8000
@@ -126,7 +126,6 @@ def test_any_other_twin_is_untrained_and_always_the_same() -> None:
     ("make", "message"),
     [
         (lambda: Pair(MNet(3), MultiClass(10)), "ckpt must be a wavelet network of wavenets.models; MNet is none"),
-        (lambda: Pair(EnvelopeMNet(3, **SHARED), MultiClass(10)), "EnvelopeMNet has no plain twin .* twin=RUN"),
         (lambda: Pair(MNet(3, base=2), MultiClass(10), CNN()), "twin=CNN does not take the inputs of"),
     ],
 )

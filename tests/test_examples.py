@@ -1,7 +1,10 @@
 """The notebooks run, with their exact numbers as they are kept and their pictures; so do the scripts."""
 
 import gzip
+import itertools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -11,13 +14,14 @@ import torch.nn.functional as F
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from PIL import Image
+from torch import nn
 
 from docs import orientations
-from examples import any_network, canonical_frames, own_loop, released_network
-from examples.dense import UNet, detector
+from examples import any_network, canonical_frames, own_loop, released_network, segmentation_models
+from examples.dense import detector
 from wavenets import Grid, Levels
 from wavenets.kernels import BSpline
-from wavenets.testing import assert_equivariant
+from wavenets.testing import assert_equivariant, map_error
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "examples").glob("*.ipynb"))
 
@@ -42,15 +46,17 @@ def test_notebook(file: Path) -> None:
     assert all(len(line) <= 88 for cell in kept.cells for line in cell.source.splitlines())  # they fit a page
 
 
-@pytest.mark.parametrize("rotations", [4, 8])
-@pytest.mark.parametrize("size", [(45, 62), (40, 40)])
-def test_the_map_of_a_u_net_turns_with_the_image(size: tuple[int, int], rotations: int) -> None:
-    net, image = UNet(3, 2, width=4, rotations=rotations).eval(), torch.randn(2, 3, *size)
-    with torch.no_grad():
-        expected = net(image)
-        assert expected.shape == (2, 2, *size)
-        for turns in (1, 2, 3):
-            assert torch.equal(net(image.rot90(turns, (2, 3))), expected.rot90(turns, (2, 3)))
+@pytest.mark.parametrize("make", [segmentation_models.network, lambda: segmentation_models.Unet(2)])
+@pytest.mark.parametrize("size", [(64, 96), (32, 32)], ids=str)
+def test_a_u_net_of_segmentation_models_is_exact_in_all_poses(make: Callable[[], nn.Module], size: Any) -> None:
+    grid, image, unet = Grid(2, rotations=4, mirrored=True), torch.randn(2, 3, *size), make().train()
+    for _ in range(3):  # batch norms of their own
+        unet(torch.randn(4, 3, 64, 64))
+    net = segmentation_models.equivariant_unet(unet, grid)
+    for turns, mirror in itertools.product(range(4), (False, True)):
+        if turns or mirror:
+            assert map_error(net, image, grid, turns=turns, mirror=mirror) == 0
+            assert map_error(unet, image, grid, turns=turns, mirror=mirror) > 1e-4
 
 
 @pytest.mark.parametrize("grid", [Grid(2), Grid(2, base=2**0.5, rotations=4)], ids=str)
@@ -60,7 +66,7 @@ def test_the_pyramid_sees_coarser_scales_and_is_exact(grid: Grid) -> None:
     if grid.rotations > 1:
         assert_equivariant(net, image, grid, steps=1, turns=1)
     levels = net[:3](image)
-    coarser = Levels(*levels[: 2 * grid.rotations], *(0 * level for level in levels[2 * grid.rotations :]))
+    coarser = Levels(*levels[: 2 * grid.rotations], *(0 * level for level in levels[2 * grid.rotations :]), grid=grid)
     assert not torch.equal(net[3](levels)[0], net[3](coarser)[0])
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.networks import LAYERS, noise
-from wavenets import Grid
+from wavenets import Grid, undecimated
 from wavenets.kernels import BSpline, Kernel, Samples, ZeroMean
 from wavenets.losses import admissibility
 from wavenets.nn import GroupConv1d, LiftingConv1d, LiftingConv2d, PerLevel, Readout
@@ -110,14 +110,12 @@ def test_networks_of_any_kernel_are_exact(kernel: Kernel, rotations: int) -> Non
 def test_undecimated_grids_of_any_base_agree_with_decimated_ones_on_smooth_signals() -> None:
     """Both sum a smooth kernel times a band-limited signal, one over each sample, one over every (3/2)^i-th."""
     options = {"kernel_size": 31, "num_scales": 4, "bias": False, "kernel": BSpline(2, spacing=3.0)}
-    grids = [Grid(1, "3/2", decimated=decimated) for decimated in (True, False)]
-    decimated, undecimated = (LiftingConv1d(1, 6, grid=grid, dtype=torch.float64, **options) for grid in grids)
+    lift = LiftingConv1d(1, 6, grid=Grid(1, "3/2"), dtype=torch.float64, **options)
     with torch.no_grad():  # the outer splines would be cut, and their sums not smooth
-        decimated.weight[..., [0, 1, -2, -1]] = 0
-    undecimated.load_state_dict(decimated.state_dict())
+        lift.weight[..., [0, 1, -2, -1]] = 0
     time = torch.arange(4320, dtype=torch.float64)
     x = sum(torch.sin(time * 2 * math.pi / period + period) for period in (24, 31, 57, 110))[None, None]
-    for i, (level, full) in enumerate(zip(decimated(x), undecimated(x), strict=True)):
+    for i, (level, full) in enumerate(zip(lift(x), undecimated.lift(lift, x), strict=True)):
         step, stride = 2**i, 3**i  # sample 2^i·n of the level lies at sample 3^i·n of the signal
         shared, expected = level[..., ::step], full[..., ::stride]
         inner = slice(20, min(shared.shape[2], expected.shape[2]) - 20)
@@ -125,17 +123,15 @@ def test_undecimated_grids_of_any_base_agree_with_decimated_ones_on_smooth_signa
         assert error < (1e-12 if i == 0 else 1e-3), i
 
 
-def test_an_undecimated_grid_that_is_not_dyadic_needs_splines() -> None:
-    grid = Grid(1, "3/2", decimated=False)
-    with pytest.raises(ValueError, match="needs a BSpline kernel"):
-        LiftingConv1d(1, 2, 5, 3, grid=grid)(noise(1, 1, 100))
-    with pytest.raises(ValueError, match="lifts without pooling, got max_pool=2"):
-        LiftingConv1d(1, 2, 5, 3, grid=grid, kernel=BSpline(), max_pool=2)(noise(1, 1, 100))
-    levels = LiftingConv1d(1, 2, 5, 3, grid=grid, kernel=BSpline())(noise(1, 1, 100))
-    with pytest.raises(ValueError, match="needs a BSpline kernel"):
-        GroupConv1d(2, 2, 3, grid=grid)(levels)
+def test_the_undecimated_form_of_another_base_needs_splines() -> None:
+    grid, x = Grid(1, "3/2"), noise(1, 1, 100)
+    with pytest.raises(ValueError, match="needs a BSpline kernel and no stride"):
+        undecimated.lift(LiftingConv1d(1, 2, 5, 3, grid=grid), x)
+    levels = undecimated.lift(LiftingConv1d(1, 2, 5, 3, grid=grid, kernel=BSpline()), x)
+    with pytest.raises(ValueError, match="needs a BSpline kernel and no stride"):
+        undecimated.group_conv(GroupConv1d(2, 2, 3, grid=grid), levels)
     with pytest.raises(ValueError, match="cannot be brought together: use scale_extent=1"):
-        GroupConv1d(2, 2, 3, scale_extent=2, grid=grid, kernel=BSpline())(levels)
+        undecimated.group_conv(GroupConv1d(2, 2, 3, 2, grid=grid, kernel=BSpline()), levels)
 
 
 def test_in_float64_the_samples_are_exact_also_after_a_change_of_precision() -> None:
