@@ -37,7 +37,7 @@ def ours(stride: int) -> Callable[[Tensor], Tensor]:
         PerLevel(nn.ReLU()),
         MaxPool2d(2),
         GroupConv2d(8, 8, 3, grid=grid),
-        OrientationPool("max", grid),
+        OrientationPool("max"),
     )
     return lambda x: net(x)[0]
 

@@ -85,7 +85,7 @@ def row(file: Path, trained: list[tuple[DictConfig, str]]) -> str:
     size = next(size for name, size in SIZES.items() if name in kind)
     shown = " × ".join(f"{n:,}" for n in (network.in_channels, *size))
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    options = "".join(f", {key}={config[key]!r}" for key in ("depth", "form", "rotations") if config.get(key))
+    options = "".join(f", {key}={config[key]!r}" for key in ("depth", "base", "rotations", "form") if config.get(key))
     accuracy = "; ".join(text for model, text in trained if model == config)
     cells = [f"`{file.stem}`", f"`{kind}({options[2:]})`", f"{parameters:,}", shown]
     return " | ".join(["", *cells, f"{cost(network, size) / 1e6:,.0f} M", accuracy, ""]).strip()

@@ -68,7 +68,7 @@ def network(rotations: int, kernel: Kernel, seed: int) -> Network:
         GroupConv2d(width, width, 5, grid=grid, kernel=kernel),
         PerLevel(nn.ReLU()),
         GroupConv2d(width, 8, 5, grid=grid, kernel=kernel),
-        OrientationPool("mean", grid),
+        OrientationPool("mean"),
     )
 
     @torch.no_grad()
