@@ -70,7 +70,7 @@ def lift(
             "use a longer input or fewer scales"
         )
     if grid.ndim == 1 and padding_mode == "zeros":
-        return Levels(*(conv1d_max_pool(view, weight, bias, stride, max_pool) for view in views), grid=grid)
+        return Levels(*conv1d_max_pool(views, weight, bias, stride, max_pool), grid=grid)
     if grid.ndim == 2:  # then the features are channels last as well, which is faster
         kernels = tuple(_channels_last(kernel) for kernel in kernels)
     options: dict[str, Any] = {"stride": stride, "padding_mode": padding_mode}

@@ -12,6 +12,7 @@ channel, moved to one of the H outputs. H is a multiple of the pooling window, s
 windows. The product is pooled a few rows at a time, and features at full rate are never in memory as a whole.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,45 +25,47 @@ from wavenets._ops.export import exporting
 CHUNK = {"cpu": 2**19, "cuda": 2**26}
 
 
-def conv1d_max_pool(input: Tensor, weight: Tensor, bias: Tensor | None, stride: int, max_pool: int) -> Tensor:
-    """Return ``F.max_pool1d(F.conv1d(input, weight, bias, stride, kernel_size // 2), max_pool)``, channels last.
+def conv1d_max_pool(
+    inputs: Sequence[Tensor], weight: Tensor, bias: Tensor | None, stride: int, max_pool: int
+) -> list[Tensor]:
+    """Return ``F.max_pool1d(F.conv1d(x, weight, bias, stride, kernel_size // 2), max_pool)`` of each, channels last.
 
     Args:
-        input: Signal of shape (B, C, L).
+        inputs: Signals x of shape (B, C, L), each with a length of its own.
         weight: Kernel of shape (O, C, k), k odd.
         bias: Bias of shape (O,), or None.
         stride: Stride of the convolution.
         max_pool: Size and stride of the pooling window, 1 for none.
 
     Returns:
-        Tensor of shape (B, O, ceil(L / stride) // max_pool).
+        Tensors of shape (B, O, ceil(L / stride) // max_pool).
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or len(input) == 0:  # one graph for all lengths
-        output = F.conv1d(input, weight, bias, stride, weight.shape[2] // 2)
-        return max_pool1d(output, max_pool) if max_pool > 1 else output
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or len(inputs[0]) == 0:  # one graph for all lengths
+        outputs = [F.conv1d(x, weight, bias, stride, weight.shape[2] // 2) for x in inputs]
+        return [max_pool1d(y, max_pool) for y in outputs] if max_pool > 1 else outputs
 
     out_channels, in_channels, kernel_size = weight.shape
-    length = (input.shape[2] - 1) // stride + 1
     hop = max_pool * -(-8 // max_pool)
-    count = (length - 1) // hop + 1
     span = (hop - 1) * stride + kernel_size
-
-    before = kernel_size // 2
-    after = (count - 1) * hop * stride + span - input.shape[2] - before
-    rows = F.pad(input, (before, after)).unfold(2, span, hop * stride).transpose(1, 2).flatten(2)
     # The kernel and zeros, repeated and cut into pieces of span samples: each piece begins stride samples later.
     moved = F.pad(weight, (0, span + stride - kernel_size)).repeat(1, 1, hop)[..., : hop * span]
     matrix = moved.unflatten(2, (hop, span)).permute(1, 3, 2, 0).reshape(in_channels * span, hop * out_channels)
 
-    if 1 < max_pool <= 256:  # the place of a maximum in its window is kept in a byte
-        if autocasts(rows):
-            rows, matrix = (x.to(torch.get_autocast_dtype(rows.device.type)) for x in (rows, matrix))
-        output, _ = _MaxPooledProduct.apply(rows.flatten(0, 1), matrix, max_pool, out_channels)
-        output = output.unflatten(0, (len(input), count)).flatten(1, 2)[:, : length // max_pool].transpose(1, 2)
-    else:
-        output = (rows @ matrix).unflatten(2, (hop, out_channels)).flatten(1, 2)[:, :length].transpose(1, 2)
-        output = F.max_pool1d(output, max_pool) if max_pool > 1 else output
-    return output if bias is None else output + bias.to(output.dtype)[:, None]
+    outputs = []
+    for x in inputs:
+        length = (x.shape[2] - 1) // stride + 1
+        count = (length - 1) // hop + 1
+        before = kernel_size // 2
+        after = (count - 1) * hop * stride + span - x.shape[2] - before
+        rows = F.pad(x, (before, after)).unfold(2, span, hop * stride).transpose(1, 2).flatten(2)
+        if 1 < max_pool <= 256:  # the place of a maximum in its window is kept in a byte
+            y, _ = _MaxPooledProduct.apply(_cast(rows).flatten(0, 1), _cast(matrix), max_pool, out_channels)
+            y = y.unflatten(0, (len(x), count)).flatten(1, 2)[:, : length // max_pool].transpose(1, 2)
+        else:
+            y = (rows @ matrix).unflatten(2, (hop, out_channels)).flatten(1, 2)[:, :length].transpose(1, 2)
+            y = F.max_pool1d(y, max_pool) if max_pool > 1 else y
+        outputs.append(y if bias is None else y + bias.to(y.dtype)[:, None])
+    return outputs
 
 
 def max_pool1d(
@@ -139,3 +142,8 @@ def autocasts(x: Tensor) -> bool:
     """Return whether autocast would convert an input of a matrix product."""
     available = torch.amp.is_autocast_available(x.device.type)  # not on the meta device
     return available and torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
+
+
+def _cast(x: Tensor) -> Tensor:
+    """Convert an input of a matrix product as autocast would do."""
+    return x.to(torch.get_autocast_dtype(x.device.type)) if autocasts(x) else x
