@@ -37,7 +37,9 @@ def _measure(size: int, tile: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network, random = UNet(2, width=4), np.random.default_rng(0)
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    runs = Path("runs")  # on disk, where a folder for temporary files may be in memory
+    runs.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=runs) as folder:
         with (Path(folder) / "image").open("wb") as file:
             for _ in range(3 * size):  # row by row
                 file.write(random.integers(256, size=size, dtype=np.uint8).tobytes())

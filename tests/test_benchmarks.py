@@ -48,7 +48,7 @@ def test_multiply_adds_of_group_convolutions(
 
 
 def test_multiply_adds_of_liftings() -> None:
-    lift = LiftingConv2d(3, 8, 7, 3, stride=2)
+    lift = LiftingConv2d(3, 8, 7, 3, stride=2, grid=Grid(2, "3/2"))
     x = noise(2, 3, 64, 48)
     assert multiply_adds(lift, x, lift(x)) == counted(lift, x)
     pooled = LiftingConv1d(1, 8, 79, 3, max_pool=4)

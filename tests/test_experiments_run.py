@@ -117,7 +117,7 @@ def test_resume_makes_no_other_class(trained: Path, tmp_path: Path, monkeypatch:
 def test_a_network_of_ones_own_must_be_trusted(trained: Path, tmp_path: Path) -> None:
     name = f"{__name__}.Net"
     options = tiny(write_set(tmp_path / "set"), "model=w_sample_cnn")
-    own = f"model._target_={name}", "~model.out_scales", "~model.readout", "wavelet_loss=0"
+    own = f"model._target_={name}", "~model.base", "~model.out_scales", "~model.readout", "wavelet_loss=0"
     run(tmp_path / "run", *options, *own, "trainer.max_epochs=1", "rescale=[]")
     best = tmp_path / "run" / "checkpoints" / "best.ckpt"
     with pytest.raises(ValueError, match=rf"{name} is not .* trust={__name__} allows"):

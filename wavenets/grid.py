@@ -58,6 +58,8 @@ class Grid:
     rotations: int = 1
     mirrored: bool = False
     group: PointGroup = field(init=False, compare=False, repr=False)
+    _exact: "Grid | None" = field(init=False, compare=False, repr=False)
+    _scales: "Grid | None" = field(init=False, compare=False, repr=False)
 
     def __init__(self, ndim: int, base: Fraction | float | str = 2, rotations: int = 1, mirrored: bool = False) -> None:
         if ndim not in (1, 2):
@@ -70,6 +72,9 @@ class Grid:
         object.__setattr__(self, "rotations", rotations)
         object.__setattr__(self, "mirrored", mirrored)
         object.__setattr__(self, "group", group)
+        # Made here, since compilers cannot follow the making of a grid.
+        object.__setattr__(self, "_exact", Grid(ndim, base, 4, mirrored) if rotations > 4 else None)
+        object.__setattr__(self, "_scales", Grid(ndim, base) if group.order > 1 else None)
 
     def __repr__(self) -> str:
         turns = f", rotations={self.rotations}" if self.rotations > 1 else ""
@@ -83,7 +88,12 @@ class Grid:
     @property
     def exact(self) -> "Grid":
         """The grid of the views: with at most four rotations, which act on pixels exactly."""
-        return self if self.rotations <= 4 else Grid(self.ndim, self.base, 4, self.mirrored)
+        return self._exact or self
+
+    @property
+    def scales(self) -> "Grid":
+        """The grid without orientations, of what is upright."""
+        return self._scales or self
 
     @property
     def ratio(self) -> Fraction:

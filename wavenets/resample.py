@@ -89,25 +89,23 @@ def downscale2d(x: Tensor, base: Fraction) -> Tensor:
     if base != 2:
         size = [new_symbol(downscaled_size(n, base, 2)) for n in x.shape[2:]]
         return F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
-    kernels = [_halving(n, x) for n in x.shape[2:]]
-    flat = F.pad(x.flatten(0, 1)[:, None], [1, 2, 1, 2])
-    y = F.conv2d(flat, torch.outer(*kernels)[None, None], stride=2).squeeze(1)
-    within = [
-        F.conv1d(F.pad(x.new_ones(1, 1, n), [1, 2]), kernel[None, None], stride=2).flatten()
-        for n, kernel in zip(x.shape[2:], kernels, strict=True)
-    ]  # the part of a kernel that lies on the image
-    return (y / torch.outer(*within)).unflatten(0, x.shape[:2])
+    return _halved(_halved(x, 2), 3)
 
 
-def _halving(size: int, like: Tensor) -> Tensor:
-    """Return the weights of samples 2i - 1 … 2i + 2 in output i: a triangle of half-width 2 around its centre.
+def _halved(x: Tensor, dim: int) -> Tensor:
+    """Rescale a dimension by exactly 1/2: output i is a sum over samples 2i - 1 … 2i + 2, under a triangle.
 
-    The centre is 2i + ½ for even sizes and 2i for odd ones. There is no branch, so that one graph serves both.
+    The triangle has half-width 2 around 2i + ½ for even sizes, and around 2i for odd ones; what lies outside of the
+    signal does not count. Without a branch, since a compiler makes one graph of both.
     """
-    even, odd = (
-        torch.tensor(weights, dtype=like.dtype, device=like.device) for weights in ((1, 3, 3, 1), (2, 4, 2, 0))
-    )
-    return (even + size % 2 * (odd - even)) / 8
+    n = x.shape[dim]
+    even, odd = (torch.tensor(taps, dtype=x.dtype, device=x.device) for taps in ((1, 3, 3, 1), (2, 4, 2, 0)))
+    first = 2 * torch.arange(new_symbol(downscaled_size(n, Fraction(2), 2)), device=x.device) - 1
+    samples = first + torch.arange(4, device=x.device)[:, None]  # (taps, outputs)
+    weights = (even + n % 2 * (odd - even))[:, None] * ((samples >= 0) & (samples < n))
+    weights = (weights / weights.sum(0)).view(4, -1, *[1] * (x.ndim - 1 - dim))
+    parts = [x.index_select(dim, at.clamp(0, n - 1)) * weight for at, weight in zip(samples, weights, strict=True)]
+    return (parts[0] + parts[1]) + (parts[2] + parts[3])
 
 
 def row_by_row(x: Tensor) -> Tensor:

@@ -87,7 +87,8 @@ def predict(
 
     Note:
         A module that chooses, such as ``MapReadout("confident")`` and ``Canonicalize``, chooses once for the whole
-        image: a first pass over the tiles adds up its scores. See ``wavenets._tiles.choosing.Chooser``.
+        image: a first pass over the tiles adds up its scores. A module that has an attribute ``choice`` and a method
+        ``evidence`` does so as well; the guide describes them.
 
     Example:
         >>> network, image = nn.Conv2d(3, 2, 5, padding=2), torch.randint(256, (3, 100, 130), dtype=torch.uint8)

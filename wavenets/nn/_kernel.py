@@ -101,7 +101,7 @@ class KernelLayer(nn.Module):
         # An average of states, in any precision, still has the numbers of the grid.
         if not torch.allclose(state.cpu().double(), self.get_extra_state(), rtol=0, atol=1e-3):
             base, rotations, mirrored = state.tolist()
-            theirs = f"base {base:.6g}, rotations {rotations:.0f}{', mirrored' if round(mirrored) else ''}"
+            theirs = f"base {base:.6g}, rotations {rotations:.0f}{', mirrored' if mirrored > 0.5 else ''}"
             raise ValueError(f"the weights were learned on {theirs}, not on {self.grid}")
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:

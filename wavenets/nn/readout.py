@@ -269,7 +269,7 @@ class OrientationPool(nn.Module):
     def forward(self, input: Levels) -> Levels:
         grid = grid_of(input)
         pool: Callable[[list[Tensor]], Tensor] = grid.group.mean if self.mode == "mean" else _maximum
-        return Levels(*(pool(grid.upright(scale)) for scale in grid.by_scale(input)), grid=Grid(grid.ndim, grid.base))
+        return Levels(*(pool(grid.upright(scale)) for scale in grid.by_scale(input)), grid=grid.scales)
 
     def extra_repr(self) -> str:
         return repr(self.mode)
