@@ -187,7 +187,8 @@ class Grid:
         if group.order == 1:
             return rescale(x)
         seen = (resample.row_by_row(group.act(frame, x)) for frame in range(group.order))
-        return group.mean([group.undo(frame, rescale(y)) for frame, y in enumerate(seen)])
+        moved = (group.undo(frame, rescale(y)) for frame, y in enumerate(seen))
+        return group.mean([resample.row_by_row(y) for y in moved])  # without that an exporter asks for strides
 
     def upscale(self, y: Tensor, size: int | Sequence[int]) -> Tensor:
         """Bring T(x) back to the size of x, linearly: every sample to where T took it from.

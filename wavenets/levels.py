@@ -164,7 +164,7 @@ def check_levels(input: Any) -> Levels:
     if others := [type(level).__name__ for level in input if not isinstance(level, Tensor)]:
         raise ValueError(f"expected tensors as levels, got {', '.join(others)}")
     levels = input if isinstance(input, Levels) else Levels(*input)
-    if torch.compiler.is_compiling():  # sizes are symbols; they are checked when the network runs uncompiled
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # sizes are symbols; they are checked in a plain run
         return levels
     kinds = [(tuple(level.shape[:2]), level.dtype) for level in input]
     if len(set(kinds)) > 1:
@@ -179,7 +179,7 @@ def check_sizes(input: Sequence[Tensor], grid: "Grid") -> None:
         raise ValueError(
             f"expected {grid.orientations} levels for each scale, one for each orientation, got {len(input)}"
         )
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return
     sizes = [tuple(level.shape[2:]) for level in input]
     if any(math.prod(coarse) > math.prod(fine) for fine, coarse in itertools.pairwise(sizes)):

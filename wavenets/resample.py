@@ -138,7 +138,7 @@ def stretch(y: Tensor, size: Sequence[int], ratio: Fraction | None) -> Tensor:
     else:
         factor: list[float] = [1 if y.ndim == 3 else float(ratio), float(ratio)]
         # Torch rounds the size down: with one more sample it ends with the last one.
-        image = F.pad(image, [0, 1, 0, int(y.ndim == 4)], mode="replicate") if ratio.denominator > 1 else image
+        image = torch.cat([image, image[..., -1:]], 3) if ratio.denominator > 1 else image  # in 1D alone
         image = F.interpolate(image, scale_factor=factor, mode="bilinear", align_corners=False)
         image = _fitted(_fitted(image, 2, wanted[0]), 3, wanted[1])
     return image.squeeze(2) if y.ndim == 3 else image
