@@ -82,3 +82,19 @@ def parameters(net: nn.Module) -> int:
 
 def noise(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(*shape, dtype=dtype)
+
+
+def matrix(turns: int, mirror: bool) -> Tensor:
+    """A reflection and then quarter turns, of points (x to the right, y upwards)."""
+    turn, flip = torch.tensor([[0, -1], [1, 0]]), torch.tensor([[-1, 0], [0, 1]])
+    return torch.linalg.matrix_power(turn.double(), turns).long() @ (flip if mirror else torch.eye(2).long())
+
+
+def moved(matrix: Tensor, x: Tensor) -> Tensor:
+    """Move the pixels of (…, H, W) as a matrix moves points around the centre: (g x)(p) = x(g⁻¹ p)."""
+    height, width = x.shape[-2:]
+    size = [width, height] if matrix[0, 0] == 0 else [height, width]
+    rows, columns = torch.meshgrid(*map(torch.arange, size), indexing="ij")
+    points = torch.stack([2 * columns - size[1] + 1, size[0] - 1 - 2 * rows])  # twice x and y
+    x_, y_ = torch.einsum("ij,jhw->ihw", matrix.T, points)
+    return x[..., (height - 1 - y_) // 2, (x_ + width - 1) // 2]

@@ -135,6 +135,23 @@ def test_a_state_of_another_grid_is_refused() -> None:
         make(other).load_state_dict(make(other).state_dict())
 
 
+@pytest.mark.parametrize("grid", [Grid(2), Grid(2, "3/2"), Grid(2, math.sqrt(2), 4, mirrored=True)], ids=str)
+def test_averages_of_states_are_of_the_same_grid(grid: Grid) -> None:
+    """Shares that add up to 1 only nearly, as in federated learning, and moving averages in single precision."""
+    layer = GroupConv2d(1, 2, 3, grid=grid)
+    state = {name: value.float() for name, value in layer.state_dict().items()}
+    for sizes in ([7, 11, 13, 3, 19], [101, 57, 3, 988, 41], [1] * 49):
+        shares = torch.tensor(sizes) / sum(sizes)
+        layer.load_state_dict({name: sum(share * value for share in shares) for name, value in state.items()})
+    for decay in (0.9, 0.999, 0.9999):
+        average = {name: value.clone() for name, value in state.items()}
+        for _ in range(100):
+            average = {name: decay * value + (1 - decay) * state[name] for name, value in average.items()}
+        layer.load_state_dict(average)
+    with pytest.raises(ValueError, match="the weights were learned on base"):
+        GroupConv2d(1, 2, 3, grid=Grid(2, "5/4", grid.rotations, grid.mirrored)).load_state_dict(average)
+
+
 @pytest.mark.parametrize("kernel", [None, ZeroMean(), BSpline(2, 1.5)], ids=str)
 @pytest.mark.parametrize("layer", [LiftingConv1d, LiftingConv2d, GroupConv1d, GroupConv2d])
 class TestDevicesAndDtypes:

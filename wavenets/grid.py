@@ -258,7 +258,8 @@ class Grid:
 
     def upright(self, scale: Sequence[Tensor]) -> list[Tensor]:
         """Bring the levels of one scale, one for each orientation, back into the frame of the signal."""
-        return [self.group.undo(self.group.frame(h), level) for h, level in enumerate(scale)]
+        # Of one layout: without that an exporter asks for strides where they are added up.
+        return [resample.row_by_row(self.group.undo(self.group.frame(h), level)) for h, level in enumerate(scale)]
 
     def moved(self, level: int, steps: int, element: int) -> int:
         """Return the number of the level that moves to ``level`` if the signal is rescaled and transformed."""
