@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
-from tests.networks import actions, network, noise, photograph
+from tests.networks import actions, features, network, noise, photograph
 from wavenets import Grid, Levels, functional
 from wavenets._ops import frames
 from wavenets.kernels import BSpline, Kernel, Samples, ZeroMean
@@ -233,11 +233,6 @@ def slow_group_conv(levels: Levels, weight: Tensor, stride: int, groups: int) ->
     return output
 
 
-def features(grid: Grid, channels: int, num_scales: int, size: tuple[int, int], batch: int = 2) -> Levels:
-    views = grid.views(noise(batch, channels, *size, dtype=torch.float64), num_scales)
-    return Levels(*(torch.randn_like(view) for view in views for _ in range(grid.group.finer)), grid=grid)
-
-
 @pytest.mark.parametrize("rotations, mirrored", [*GROUPS, (8, False), (8, True), (12, False)])
 @pytest.mark.parametrize("scale_extent, stride, groups", [(1, 1, 1), (2, 1, 1), (1, 2, 3), (2, 3, 1)])
 @pytest.mark.parametrize("size", [(24, 24), (25, 18)])
@@ -246,7 +241,7 @@ def test_group_convolution_is_the_sum_over_scales_and_orientations(
 ) -> None:
     grid = Grid(2, rotations=rotations, mirrored=mirrored)
     conv = GroupConv2d(3, 6, 3, scale_extent, stride, groups, bias=False, grid=grid, dtype=torch.float64)
-    levels = features(grid, 3, 3, size)
+    levels = features(grid, 3, 3, *size, dtype=torch.float64)
     weight = conv.samples() if rotations > 4 else conv.samples()[None]
     for actual, expected in zip(conv(levels), slow_group_conv(levels, weight, stride, groups), strict=True):
         torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
@@ -256,7 +251,7 @@ def test_group_convolution_is_the_sum_over_scales_and_orientations(
 def test_gradients_are_those_of_the_slow_version(rotations: int, mirrored: bool) -> None:
     """The gathering has a gradient of its own making, and what it gathers is not kept for it."""
     grid = Grid(2, rotations=rotations, mirrored=mirrored)
-    levels = features(grid, 1, 1, (3, 2), batch=1)
+    levels = features(grid, 1, 1, 3, 2, batch=1, dtype=torch.float64)
     shape = (1, 1, 1, grid.orientations, 3, 3)
     weight = noise(*(shape if rotations <= 4 else (2, *shape)), dtype=torch.float64).requires_grad_()
     for level in levels:
@@ -280,7 +275,7 @@ def test_gradients_are_those_of_the_slow_version(rotations: int, mirrored: bool)
 
 def test_the_gradient_keeps_the_features_and_not_what_every_frame_sees_of_them() -> None:
     grid, kept = Grid(2, rotations=4, mirrored=True), []
-    levels = features(grid, 4, 1, (16, 16))
+    levels = features(grid, 4, 1, 16, 16, dtype=torch.float64)
     conv = GroupConv2d(4, 4, 3, grid=grid, dtype=torch.float64)
     for level in levels:
         level.requires_grad_()

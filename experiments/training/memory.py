@@ -49,7 +49,7 @@ def checkpoint_activations(network: nn.Module) -> nn.Module:
 
 
 def blocks(network: Network) -> list[nn.Module]:
-    """Gives the parts of a network that are recalculated one by one."""
+    """Return the parts of a network that are recalculated one by one."""
     encoder, decoder = network.encoder, network.decoder
     if not isinstance(encoder, Encoder):  # such as one of timm: its parts are its own
         return []

@@ -59,7 +59,7 @@ def conv1d_max_pool(
         after = (count - 1) * hop * stride + span - x.shape[2] - before
         rows = F.pad(x, (before, after)).unfold(2, span, hop * stride).transpose(1, 2).flatten(2)
         if 1 < max_pool <= 256:  # the place of a maximum in its window is kept in a byte
-            y, _ = _MaxPooledProduct.apply(_cast(rows).flatten(0, 1), _cast(matrix), max_pool, out_channels)
+            y, _ = _MaxPooledProduct.apply(cast(rows).flatten(0, 1), cast(matrix), max_pool, out_channels)
             y = y.unflatten(0, (len(x), count)).flatten(1, 2)[:, : length // max_pool].transpose(1, 2)
         else:
             y = (rows @ matrix).unflatten(2, (hop, out_channels)).flatten(1, 2)[:, :length].transpose(1, 2)
@@ -138,12 +138,12 @@ def _chunk(matrix: Tensor) -> int:
     return max(1, CHUNK.get(matrix.device.type, CHUNK["cuda"]) // matrix.shape[1])
 
 
-def autocasts(x: Tensor) -> bool:
+def _autocasts(x: Tensor) -> bool:
     """Return whether autocast would convert an input of a matrix product."""
     available = torch.amp.is_autocast_available(x.device.type)  # not on the meta device
     return available and torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
 
 
-def _cast(x: Tensor) -> Tensor:
+def cast(x: Tensor) -> Tensor:
     """Convert an input of a matrix product as autocast would do."""
-    return x.to(torch.get_autocast_dtype(x.device.type)) if autocasts(x) else x
+    return x.to(torch.get_autocast_dtype(x.device.type)) if _autocasts(x) else x

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavenets._ops.conv_pool import autocasts
+from wavenets._ops.conv_pool import cast
 from wavenets.grid import Grid
 from wavenets.point_group import PointGroup
 
@@ -41,7 +41,7 @@ class Scale:
             channels = features[0].shape[1]
             rows = torch.cat([feature.permute(0, 2, 3, 1).reshape(-1, channels) for feature in features])
             # As the convolution would do, but before there are N times as many.
-            self.rows = rows.to(torch.get_autocast_dtype(rows.device.type)) if autocasts(rows) else rows
+            self.rows = cast(rows)
 
     def seen_from(self, frame: int) -> Tensor:
         """Return what a frame sees, (B, N·C, H, W): all orientations, each brought into the frame."""
