@@ -1,7 +1,7 @@
 """A ResNet made equivariant with ``Views``, and its accuracy before and after.
 
 The network is used as it is. Here it is the ResNet of this package, trained on digits;
-one of torchvision or timm goes in its place unchanged, with its weights:
+one of torchvision or timm can take its place unchanged, with its weights:
 
     network = torchvision.models.resnet18(weights="DEFAULT")
 
@@ -22,10 +22,10 @@ SIZES, TURNS = (0.5, 0.71, 1.0, 1.41, 2.0), (1, 2, 3)
 
 
 def on_all_views(network: nn.Module, grid: Grid, num_scales: int) -> nn.Sequential:
-    """Puts one network on all views of an image, and takes the mean of its logits.
+    """Apply one network to all views of an image, and return the mean of its logits.
 
-    As ``wavenets.equivariant`` does, but that in training half of the scales are left
-    out at random: so each learns to be read.
+    As ``wavenets.equivariant``, but in training half of the scales are left out at
+    random, so that each of them learns to distinguish the classes.
     """
     return nn.Sequential(
         Views(num_scales, grid),
@@ -35,7 +35,7 @@ def on_all_views(network: nn.Module, grid: Grid, num_scales: int) -> nn.Sequenti
 
 
 def digits(size: int = 32) -> tuple[Tensor, Tensor]:
-    """Images (1797, 3, size, size) and their labels."""
+    """Return images (1797, 3, size, size) and their labels."""
     images, labels = load_digits(return_X_y=True)
     x = torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8) / 8 - 1
     return F.interpolate(x, size=size, mode="bicubic").repeat(1, 3, 1, 1), torch.tensor(
@@ -46,7 +46,7 @@ def digits(size: int = 32) -> tuple[Tensor, Tensor]:
 def train(
     network: nn.Module, images: Tensor, labels: Tensor, epochs: int, rate: float
 ) -> None:
-    """Adam and cross-entropy; the caller sets the mode."""
+    """Train with Adam and cross-entropy. The caller sets the mode."""
     optimizer = torch.optim.Adam(network.parameters(), rate)
     for _ in range(epochs):
         for batch in torch.randperm(len(images)).split(100):
@@ -57,13 +57,13 @@ def train(
 
 @torch.no_grad()
 def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Of the images as they are given, in percent."""
+    """Return the accuracy on these images in percent."""
     predicted = torch.cat([network(batch).argmax(1) for batch in images.split(100)])
     return 100 * (predicted == labels).float().mean().item()
 
 
 def row(network: nn.Module, images: Tensor, labels: Tensor) -> str:
-    """The accuracy over sizes, then over quarter turns."""
+    """Return the accuracy over sizes, then over quarter turns."""
     changed = [
         F.interpolate(images, scale_factor=s, mode="bilinear", antialias=True)
         for s in SIZES
@@ -75,7 +75,7 @@ def row(network: nn.Module, images: Tensor, labels: Tensor) -> str:
 def main(
     width: int = 8, epochs: int = 12, images: int = 1797, tests: int = 300
 ) -> None:
-    """Trains a network, then a little on all views; prints its accuracy each time."""
+    """Train a network, fine-tune it on all views, and print its accuracy each time."""
     torch.manual_seed(0)
     x, y = (part[:images] for part in digits())
     seen, test = (x[:-tests], y[:-tests]), (x[-tests:], y[-tests:])

@@ -1,10 +1,10 @@
 """A ResNet trained on upright digits, and digits that are turned and mirrored.
 
-Four ways to read them: the network as it is; its probabilities averaged over the eight
-poses of a square; the network on all ``Views``, fine-tuned; and ``Canonicalize``, where
-a small network, which has learned without labels what is upright, chooses one pose.
-That costs little more than the network itself. None of them can tell a 6 from a 9 that
-stands on its head, which is what some percent are lost for.
+Four ways to classify them: the network as it is; its probabilities averaged over the
+eight poses of a square; the network on all ``Views``, fine-tuned; and ``Canonicalize``,
+where a small network, which has learned without labels what is upright, chooses one
+pose. That costs little more than the network itself. None of them can distinguish a 6
+from a 9 that stands on its head, which explains some percent of the errors.
 
     python examples/canonical_frames.py            # the digits of scikit-learn
     python examples/canonical_frames.py MNIST      # a folder of MNIST's four idx files
@@ -32,7 +32,7 @@ POSES = [(turns, mirror) for mirror in (False, True) for turns in range(4)]
 
 
 def digits(folder: Path | None) -> tuple[Tensor, Tensor]:
-    """Images (N, 1, 32, 32) and their labels, those of the test part last."""
+    """Return images (N, 1, 32, 32) and their labels, those of the test part last."""
     if folder is None:
         flat, labels = load_digits(return_X_y=True)
         images, brightest = flat.reshape(-1, 8, 8), 16
@@ -50,12 +50,12 @@ def digits(folder: Path | None) -> tuple[Tensor, Tensor]:
 
 
 def idx(file: Path, header: int) -> np.ndarray:
-    """The bytes of one of MNIST's files."""
+    """Return the bytes of one of MNIST's files."""
     return np.frombuffer(gzip.decompress(file.read_bytes()), np.uint8, offset=header)
 
 
 def upright_score() -> nn.Sequential:
-    """From an image to one number: how upright it looks."""
+    """Return a network from an image to one number: how upright it looks."""
     return nn.Sequential(
         *(nn.Conv2d(1, 16, 5, stride=2), nn.ReLU()),
         *(nn.Conv2d(16, 32, 5, stride=2), nn.ReLU()),
@@ -66,7 +66,7 @@ def upright_score() -> nn.Sequential:
 def train(
     parameters: nn.Module, loss: Callable[[Tensor], Tensor], count: int, epochs: int
 ) -> None:
-    """Adam on a loss of the examples with the given indices."""
+    """Train with Adam on a loss of the examples with the given indices."""
     optimizer = torch.optim.Adam(parameters.parameters(), 2e-3)
     for _ in range(epochs):
         for batch in torch.randperm(count).split(100):
@@ -77,7 +77,7 @@ def train(
 
 @torch.no_grad()
 def row(name: str, network: nn.Module, x: Tensor, y: Tensor) -> list[float]:
-    """Prints and returns the accuracy in percent in every pose."""
+    """Print and return the accuracy in percent in every pose."""
     network.eval()
     accuracies = []
     start = time.perf_counter()
@@ -98,7 +98,7 @@ def main(
     images: int = 3000,
     tests: int = 500,
 ) -> list[list[float]]:
-    """Trains and prints a table: accuracy in each pose, and milliseconds per image."""
+    """Train, and print a table: accuracy in each pose, and milliseconds per image."""
     torch.manual_seed(0)
     x, y = digits(folder)
     test, (x, y) = (x[-tests:], y[-tests:]), (x[:-tests][:images], y[:-tests][:images])

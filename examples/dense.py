@@ -24,8 +24,8 @@ from wavenets.testing import equivariance_error, map_error
 class Pyramid(nn.Module):
     """A feature pyramid: every scale sees the next ``depth`` coarser ones.
 
-    Shape: S levels -> S - depth. torchvision's starts at the coarsest level, and so
-    brings into all maps a level that a smaller image does not have.
+    Shape: S levels -> S - depth. The pyramid of torchvision starts at the coarsest
+    level, and so all of its maps depend on a level that a smaller image does not have.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Pyramid(nn.Module):
 
 
 def detector(grid: Grid, num_scales: int = 5, depth: int = 2) -> nn.Sequential:
-    """A trunk and a pyramid on it."""
+    """Return a trunk and a pyramid on it."""
     lift = LiftingConv2d(3, 8, 7, num_scales, stride=2, grid=grid)
     return nn.Sequential(
         lift, BatchNorm(8), PerLevel(nn.ReLU()), Pyramid(8, 16, depth, grid)

@@ -1,4 +1,4 @@
-"""Training in a loop of one's own: digits learned at one size, read at others.
+"""Your own training loop: digits learned at one size, and classified at others.
 
 python examples/own_loop.py
 """
@@ -19,7 +19,7 @@ from wavenets.nn import (
 
 
 def network(num_scales: int) -> nn.Sequential:
-    """All scales share every weight; their logits are averaged. One is a plain CNN."""
+    """Return a network whose scales share all weights. One scale is a plain CNN."""
     grid = Grid(2, base=2**0.5)
     return nn.Sequential(
         LiftingConv2d(1, 16, 5, num_scales, stride=2, grid=grid),
@@ -32,7 +32,7 @@ def network(num_scales: int) -> nn.Sequential:
 
 
 def main(num_scales: int, epochs: int = 6) -> list[float]:
-    """Trains, and gives the accuracy in percent at half, the same and double size."""
+    """Train, and return the accuracy in percent at half, the same and double size."""
     torch.manual_seed(0)
     images, labels = (torch.tensor(array) for array in load_digits(return_X_y=True))
     images = F.interpolate(

@@ -36,7 +36,7 @@ THRESHOLD = math.log(0.4196 / (1 - 0.4196))  # of the logits, as released
 
 
 class Padded(nn.Module):
-    """Pads images to sizes that a network takes, multiples of 8, and crops its maps."""
+    """A network on images padded to multiples of 8, the sizes that it takes."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Padded(nn.Module):
 
 
 def released(folder: Path) -> nn.Module:
-    """The W-Net with the weights that it has for DRIVE."""
+    """Return the W-Net with its weights for DRIVE."""
     code = next(folder.rglob("get_model.py")).parent
     weights = next(folder.rglob("model_checkpoint.pth"))
     if (folder / "experiments").is_dir():  # several networks
@@ -64,7 +64,7 @@ def released(folder: Path) -> nn.Module:
 
 
 def images(folder: Path, count: int | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Image, vessels and field of view, cropped to the field of view."""
+    """Yield image, vessels and field of view, cropped to the field of view."""
     rows = list(csv.DictReader((folder / "metadata.csv").open()))
     if folder.name == "DRIVE":
         rows = [row for row in rows if row["split"] == "test"]
@@ -81,7 +81,7 @@ def images(folder: Path, count: int | None) -> Iterator[tuple[Tensor, Tensor, Te
 
 
 def maps(network: nn.Module, image: Tensor) -> dict[str, Tensor]:
-    """Logits of the network by itself, and of every way to fuse its views."""
+    """Return the logits of the network itself, and of every way to fuse its views."""
     surest = equivariant(network, GRID, num_scales=5, mode="confident", maps=True)
     levels = surest[:2](image)  # every way is a readout of these
     upright = Levels(*levels[:: GRID.orientations], grid=Grid(2, base=GRID.base))
@@ -98,7 +98,7 @@ def maps(network: nn.Module, image: Tensor) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def main(network: Path, *folders: Path, count: int | None = None) -> None:
-    """Prints the Dice score in percent, over all pixels in the fields of view."""
+    """Print the Dice score in percent, over all pixels in the fields of view."""
     net = released(network)
     for folder in folders:
         both, either = Counter[str](), Counter[str]()

@@ -2,7 +2,7 @@
 
 The network itself does not change: it sees the image in all eight poses, and the mean
 of its maps, each turned back, is turned and mirrored as the image is, to the last bit.
-It takes the sizes that it takes by itself: multiples of 4, with the package of 32.
+Sizes are those of the network: multiples of 4, or of 32 with the package.
 
     python examples/segmentation_models.py
 """
@@ -18,7 +18,7 @@ from wavenets.testing import map_error
 
 
 def block(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Two convolutions, each with batch norm and ReLU."""
+    """Return two convolutions, each with batch norm and ReLU."""
     layers: list[nn.Module] = []
     for i in range(2):
         before = in_channels if i == 0 else out_channels
@@ -28,7 +28,7 @@ def block(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """Features at strides 1, 2 and 4, with the input first."""
+    """An encoder: features at strides 1, 2 and 4, with the input first."""
 
     out_channels = 3, 8, 16, 32
 
@@ -46,7 +46,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From the last features to the first, each joined on the way."""
+    """A decoder from the last features to the first, which joins each of them."""
 
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Unet(nn.Module):
 
 
 def network(classes: int = 2) -> nn.Module:
-    """That of the package if it is installed, else the small one."""
+    """Return the network of the package if it is installed, else the small one."""
     try:
         import segmentation_models_pytorch as smp
     except ImportError:
@@ -86,7 +86,7 @@ def network(classes: int = 2) -> nn.Module:
 
 
 def equivariant_unet(unet: nn.Module, grid: Grid) -> nn.Sequential:
-    """The same network in every pose."""
+    """Return the same network, applied to every pose."""
     return nn.Sequential(Views(1, grid), PerLevel(unet), MapReadout("mean"))
 
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from wavenets._ops.conv import same_conv
 from wavenets._ops.conv_pool import conv1d_max_pool
-from wavenets._ops.export import exporting
+from wavenets._ops.export import compiling, exporting
 from wavenets._ops.frames import Scale
 from wavenets.grid import Grid
-from wavenets.levels import Levels, check_levels, check_sizes, grid_of, known
+from wavenets.levels import Levels, check_levels, check_signal, check_sizes, grid_of, known
 from wavenets.resample import stretch
 
 
@@ -58,7 +58,7 @@ def lift(
     grid = grid or Grid(min(weight.ndim, 4) - 2)
     kernels = weight.unbind(0) if grid.group.finer > 1 else (weight,)
     _check_kernels(kernels, grid)
-    grid.check(input)
+    check_signal(input, grid.ndim)
     _check_input(input, kernels[0], kernels[0].shape[1])
     if stride < 1 or max_pool < 1:
         raise ValueError(f"stride and max_pool must be at least 1, got {stride} and {max_pool}")
@@ -132,7 +132,7 @@ def group_conv(
         known(input, grid)
     check_levels(input)
     check_sizes(input, grid)
-    grid.check(input[0])
+    check_signal(input[0], grid.ndim)
     _check_input(input[0], turned[0], turned[0].shape[1] * groups)
     if len(input) < extent * orientations:
         each = f" × {orientations} orientations" if orientations > 1 else ""
@@ -198,7 +198,7 @@ def to_tensor(input: Levels) -> Tensor:
 
 def _channels_last(kernel: Tensor) -> Tensor:
     """Put the channels of a kernel last in memory; by axes, since vmap does not support memory formats."""
-    return kernel.contiguous() if torch.compiler.is_compiling() else kernel.movedim(1, -1).contiguous().movedim(-1, 1)
+    return kernel.contiguous() if compiling() else kernel.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
 def _check_kernels(kernels: Sequence[Tensor], grid: Grid) -> None:

@@ -1,19 +1,16 @@
 """The discrete group: scales times a point group, and a signal as each of its elements sees it."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from torch import Tensor
 
-from wavenets import resample
-from wavenets.levels import Levels, check_floating
+from wavenets import resample, sizes
+from wavenets._ops.export import row_by_row
+from wavenets.levels import Levels, check_signal
 from wavenets.point_group import PointGroup
-
-MAX_DENOMINATOR = 64  # of a base that is a ratio
-ROOT_DENOMINATOR = 2**20  # of the ratio that stands for any other base in the arithmetic of sizes
 
 Some = TypeVar("Some")
 
@@ -68,7 +65,7 @@ class Grid:
         if group.order > 1 and ndim == 1:
             raise ValueError(f"only images can be turned or mirrored: {group} needs ndim=2")
         object.__setattr__(self, "ndim", ndim)
-        object.__setattr__(self, "base", _parse_base(base, rational=ndim == 1))
+        object.__setattr__(self, "base", sizes.parse_base(base, ndim))
         object.__setattr__(self, "rotations", rotations)
         object.__setattr__(self, "mirrored", mirrored)
         object.__setattr__(self, "group", group)
@@ -98,7 +95,7 @@ class Grid:
     @property
     def ratio(self) -> Fraction:
         """The base as a ratio; that of a root is rounded, to about a millionth."""
-        return Fraction(self.base).limit_denominator(ROOT_DENOMINATOR)
+        return sizes.as_ratio(self.base)
 
     def views(self, x: Tensor, num_scales: int, finer: int = 0) -> Levels:
         """Return a signal as the elements of the group see it: x, T(x), T(T(x)), …, each in every orientation.
@@ -114,19 +111,18 @@ class Grid:
             times. With more than four rotations they are those of ``exact``.
 
         Raises:
-            ValueError: If x has another rank, is not floating-point, or is too short to be rescaled as many times; the
-                message states the least size. If ``finer`` is negative or leaves out x.
+            ValueError: If x has another rank, is not floating-point or is too short; if ``finer`` leaves out x.
         """
-        self.check_finer(num_scales, finer)
-        self._check_spans(x, num_scales - finer)
+        sizes.check_finer(num_scales, finer)
+        check_signal(x, self.ndim)
+        sizes.check_spans(x.shape[2:], num_scales - finer, self.base)
         scales = [x]
         for _ in range(finer):
             scales.insert(0, self.refine(scales[0]))
         for _ in range(num_scales - 1 - finer):
             scales.append(self.downscale(scales[-1]))
         if self.group.order > 1:
-            frames = range(self.group.exact.order)
-            scales = [resample.row_by_row(self.group.act(frame, y)) for y in scales for frame in frames]
+            scales = [row_by_row(self.group.act(frame, y)) for y in scales for frame in range(self.group.exact.order)]
         return Levels(*scales, grid=self.exact)
 
     def downscale(self, x: Tensor) -> Tensor:
@@ -147,10 +143,8 @@ class Grid:
         Raises:
             ValueError: If x has another rank or is not floating-point.
         """
-        self.check(x)
-        if self.ndim == 1:
-            return resample.downscale1d(x, self.ratio)
-        return self._in_every_frame(x, lambda y: resample.downscale2d(y, self.ratio))
+        check_signal(x, self.ndim)
+        return self.group.exact.commuting(lambda y: resample.downscale(y, self.ratio), x)
 
     def refine(self, x: Tensor) -> Tensor:
         """Rescale a signal by base: one scale finer, to the size nearest to size · base that T brings back.
@@ -171,24 +165,8 @@ class Grid:
             >>> Grid(2, base=2**0.5).refine(torch.randn(1, 3, 100, 71)).shape
             torch.Size([1, 3, 141, 100])
         """
-        self.check(x)
-
-        def refined(x: Tensor) -> Tensor:
-            size = [resample.refined_size(n, self.ratio, self.ndim) for n in x.shape[2:]]
-            if self.ndim == 1:
-                return resample.downscale1d(x, 1 / self.ratio, size[0])
-            return resample.upscale(x, size, self.ratio)
-
-        return self._in_every_frame(x, refined)
-
-    def _in_every_frame(self, x: Tensor, rescale: Callable[[Tensor], Tensor]) -> Tensor:
-        """Rescale a signal as every frame of the point group sees it, and return the upright mean."""
-        group = self.group.exact
-        if group.order == 1:
-            return rescale(x)
-        seen = (resample.row_by_row(group.act(frame, x)) for frame in range(group.order))
-        moved = (group.undo(frame, rescale(y)) for frame, y in enumerate(seen))
-        return group.mean([resample.row_by_row(y) for y in moved])  # without that an exporter asks for strides
+        check_signal(x, self.ndim)
+        return self.group.exact.commuting(lambda y: resample.refine(y, self.ratio), x)
 
     def upscale(self, y: Tensor, size: int | Sequence[int]) -> Tensor:
         """Bring T(x) back to the size of x, linearly: every sample to where T took it from.
@@ -239,10 +217,11 @@ class Grid:
             raise ValueError(f"only images can be turned or mirrored, got turns={turns}, mirror={mirror} on {self}")
         if steps < 0:
             raise ValueError(f"steps must be at least 0, got {steps}")
-        self._check_spans(x, steps + 1)
+        check_signal(x, self.ndim)
+        sizes.check_spans(x.shape[2:], steps + 1, self.base)
         d4 = PointGroup(4, mirrored=True)
         if turns or mirror:
-            x = resample.row_by_row(d4.act(d4.find(0, mirror), x))
+            x = row_by_row(d4.act(d4.find(0, mirror), x))
         for _ in range(steps):
             x = self.downscale(x)
         return d4.act(d4.find(turns), x).contiguous() if turns else x
@@ -259,68 +238,13 @@ class Grid:
     def upright(self, scale: Sequence[Tensor]) -> list[Tensor]:
         """Bring the levels of one scale, one for each orientation, back into the frame of the signal."""
         # Of one layout: without that an exporter asks for strides where they are added up.
-        return [resample.row_by_row(self.group.undo(self.group.frame(h), level)) for h, level in enumerate(scale)]
+        return [row_by_row(self.group.undo(self.group.frame(h), level)) for h, level in enumerate(scale)]
 
     def moved(self, level: int, steps: int, element: int) -> int:
         """Return the number of the level that moves to ``level`` if the signal is rescaled and transformed."""
         scale, orientation = divmod(level, self.orientations)
         return (scale + steps) * self.orientations + self.group.product[orientation][element]
 
-    def check(self, x: Any) -> None:
-        """Raise a ValueError unless x is a floating-point tensor of shape (B, C, L) or (B, C, H, W)."""
-        shape = ("(B, C, L)", "(B, C, H, W)")[self.ndim - 1]
-        if not isinstance(x, Tensor):
-            raise ValueError(f"expected a tensor of shape {shape}, got {type(x).__name__}")
-        if x.ndim != self.ndim + 2:
-            raise ValueError(f"expected an input of shape {shape}, got {tuple(x.shape)}")
-        check_floating(x)
-
     def least_size(self, num_scales: int) -> int:
         """Return how many samples a dimension needs for num_scales levels, each shorter than the one before."""
-        too_short, enough = 0, 1
-        while not self._spans(enough, num_scales):
-            too_short, enough = enough, 2 * enough
-        while enough - too_short > 1:
-            middle = (too_short + enough) // 2
-            too_short, enough = (too_short, middle) if self._spans(middle, num_scales) else (middle, enough)
-        return enough
-
-    def _spans(self, size: int, num_scales: int) -> bool:
-        """Return whether T can shorten a dimension num_scales - 1 times."""
-        for _ in range(num_scales - 1):
-            size, before = resample.downscaled_size(size, self.ratio, self.ndim), size
-            if not 0 < size < before:
-                return False
-        return True
-
-    @staticmethod
-    def check_finer(num_scales: int, finer: int) -> None:
-        """Raise a ValueError unless there is a scale for the signal itself beside the finer ones."""
-        if num_scales < 1:
-            raise ValueError(f"num_scales must be at least 1, got {num_scales}")
-        if not 0 <= finer < num_scales:
-            raise ValueError(f"finer must be from 0 to below num_scales={num_scales}, got {finer}")
-
-    def _check_spans(self, x: Tensor, num_scales: int) -> None:
-        self.check(x)
-        least = self.least_size(num_scales)
-        if min(x.shape[2:]) < least:
-            raise ValueError(
-                f"a signal of size {tuple(x.shape[2:])} is too short for {num_scales} scales of base {self.base}: "
-                f"every dimension needs at least {least} samples"
-            )
-
-
-def _parse_base(base: Fraction | float | str, rational: bool) -> Fraction | float:
-    try:
-        root, power, exponent = str(base).partition("**")
-        exact = Fraction(float(root) ** float(Fraction(exponent))) if power else Fraction(base)
-    except (OverflowError, ValueError, ZeroDivisionError, TypeError):
-        raise ValueError(f"base must be a finite number or a ratio such as '3/2', got {base!r}") from None
-    ratio = exact.limit_denominator(MAX_DENOMINATOR)
-    is_ratio = math.isclose(ratio, exact, rel_tol=1e-9)  # a float such as 1.1 means 11/10
-    if (ratio if is_ratio else exact.limit_denominator(ROOT_DENOMINATOR)) <= 1:
-        raise ValueError(f"base must be above 1, got {base}")
-    if rational and not is_ratio:
-        raise ValueError(f"in 1D base must be a ratio with a denominator of at most {MAX_DENOMINATOR}, got {base}")
-    return ratio if is_ratio else float(exact)
+        return sizes.least_size(num_scales, self.ratio, self.ndim)

@@ -6,9 +6,10 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
+
+from wavenets._ops.export import tracing
 
 if TYPE_CHECKING:
     from wavenets.grid import Grid
@@ -155,6 +156,16 @@ def check_floating(x: Tensor) -> None:
         raise ValueError(f"expected a floating-point input, got {x.dtype}: convert it with .float()")
 
 
+def check_signal(x: Any, ndim: int) -> None:
+    """Raise a ValueError unless x is a floating-point tensor of shape (B, C, L) or (B, C, H, W)."""
+    shape = ("(B, C, L)", "(B, C, H, W)")[ndim - 1]
+    if not isinstance(x, Tensor):
+        raise ValueError(f"expected a tensor of shape {shape}, got {type(x).__name__}")
+    if x.ndim != ndim + 2:
+        raise ValueError(f"expected an input of shape {shape}, got {tuple(x.shape)}")
+    check_floating(x)
+
+
 def check_levels(input: Any) -> Levels:
     """Return a sequence of tensors as levels. Raise a ValueError unless batch size, channels and dtype agree."""
     if isinstance(input, Tensor):
@@ -164,7 +175,7 @@ def check_levels(input: Any) -> Levels:
     if others := [type(level).__name__ for level in input if not isinstance(level, Tensor)]:
         raise ValueError(f"expected tensors as levels, got {', '.join(others)}")
     levels = input if isinstance(input, Levels) else Levels(*input)
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # sizes are symbols; they are checked in a plain run
+    if tracing():  # sizes are symbols; they are checked in a plain run
         return levels
     kinds = [(tuple(level.shape[:2]), level.dtype) for level in input]
     if len(set(kinds)) > 1:
@@ -179,7 +190,7 @@ def check_sizes(input: Sequence[Tensor], grid: "Grid") -> None:
         raise ValueError(
             f"expected {grid.orientations} levels for each scale, one for each orientation, got {len(input)}"
         )
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if tracing():
         return
     sizes = [tuple(level.shape[2:]) for level in input]
     if any(math.prod(coarse) > math.prod(fine) for fine, coarse in itertools.pairwise(sizes)):

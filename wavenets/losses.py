@@ -1,4 +1,4 @@
-"""Losses beside that of the task: kernels drawn towards wavelets, and a score that finds the pose of a signal."""
+"""Losses beside that of the task: for kernels that become wavelets, and for a score that finds the pose of a signal."""
 
 from fractions import Fraction
 
@@ -7,9 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavenets import resample
-from wavenets.grid import MAX_DENOMINATOR, Grid
+from wavenets.grid import Grid
+from wavenets.levels import check_signal
 from wavenets.nn.canonical import Canonicalize
 from wavenets.nn.conv import LiftingConv
+from wavenets.sizes import MAX_DENOMINATOR
 
 
 def admissibility(module: nn.Module) -> Tensor:
@@ -41,15 +43,15 @@ def admissibility(module: nn.Module) -> Tensor:
 def pose(
     score: nn.Module, x: Tensor, grid: Grid | None = None, num_scales: int | None = None, finer: int | None = None
 ) -> Tensor:
-    """Compute how badly a score finds back the pose of training signals after they were moved at random. No labels.
+    """Compute the loss of a score that has to find the pose of training signals, rescaled at random. No labels.
 
-    The pose that the signals have is the right one. The whole batch is rescaled by a random factor, drawn from the
+    The pose of the signals as they are is the right one. The whole batch is rescaled by a random factor, drawn from the
     range over which the views can undo it, and between the scales of the grid as well. The loss is the cross-entropy
     of the scores of all views, of which the right one is that nearest to the signals as they were. The orientation need
     not be drawn: a turned signal has the same views in another order, and so the same loss.
 
     Args:
-        score: A ``Canonicalize`` module, whose score is taught, or a network from signals to one number each, (B, 1).
+        score: A ``Canonicalize`` module, whose score is trained, or a network from signals to one number each, (B, 1).
         x: Signals of shape (B, C, L) or (B, C, H, W) in the pose that ``network`` was trained for. They have to be
             large enough to be made smaller: to base^-(finer + ½), and then down to the coarsest view.
         grid: The group, of at most four rotations; given together with a network that is not ``Canonicalize``.
@@ -57,16 +59,17 @@ def pose(
         finer: How many of the scales are finer than the signal; 0 if it is not given.
 
     Returns:
-        A scalar, log(number of views) for a score that knows nothing.
+        A scalar, log(number of views) for a score that is constant.
 
     Note:
-        The right view has the size of x. A score must not know it by its size: use convolutions without padding, then
-        the mean over positions, and no batch norm, which hides a scale that the whole batch has. For images of other
-        stains, cameras or noise, augment x first (colour, blur, noise). A preference for the signal as it is may be
-        added to the score later.
+        The right view has the size of x. A score must not recognise it by its size: use convolutions without padding,
+        then the mean over positions, and no batch norm, which hides a scale that the whole batch has. For images of
+        other stains, cameras or noise, augment x first (colour, blur, noise). A preference for the signal as it is may
+        be added to the score later.
 
     Raises:
-        ValueError: If the grid is given for ``Canonicalize``, or for no other; if x does not fit or is too small.
+        ValueError: If a grid is given with ``Canonicalize``, or missing with another score; if x does not fit or is too
+            small.
 
     Example:
         >>> from wavenets import Grid
@@ -76,19 +79,19 @@ def pose(
     """
     if isinstance(score, Canonicalize):
         if (grid, num_scales, finer) != (None, None, None):
-            raise ValueError("Canonicalize has a grid, num_scales and finer of its own: leave them out")
+            raise ValueError("Canonicalize already has grid, num_scales and finer: leave them out")
         canonicalize = score
     elif grid is None:
         raise ValueError("expected a Canonicalize module or a grid: pass grid=")
     else:
         canonicalize = Canonicalize(nn.Identity(), score, grid, num_scales or 1, finer or 0)
     views = canonicalize.views
-    views.grid.check(x)
+    check_signal(x, views.grid.ndim)
     right = int(torch.randint(views.num_scales, ()))
     if views.num_scales > 1:
         steps = views.finer - right + float(torch.rand(())) - 0.5  # T^steps x: its view ``right`` has the size of x
         ratio = Fraction(float(views.grid.base) ** steps).limit_denominator(MAX_DENOMINATOR)
-        x = resample.downscale1d(x, ratio) if views.grid.ndim == 1 else resample.downscale2d(x, ratio)
+        x = resample.downscale(x, ratio)
     scores = canonicalize.scores(views(x))
     target = torch.full((len(x),), right * views.grid.orientations, device=x.device)
     return F.cross_entropy(scores, target)

@@ -1,10 +1,12 @@
 """The point group of an image: turns, and turns of the mirror image, written down as tables."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+from wavenets._ops.export import row_by_row
 
 ROTATIONS = 1, 2, 4, 8, 12, 16
 
@@ -130,6 +132,17 @@ class PointGroup:
     def mean(self, parts: Sequence[Tensor]) -> Tensor:
         """Average one tensor for each element: ``sum``, divided by their number."""
         return self.sum(parts) / self.order
+
+    def commuting(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Apply a function of images so that it commutes with the group, to the last bit.
+
+        It is applied to (…, H, W) as every frame sees it. The result is the mean of what it returns, brought back.
+        """
+        if self.order == 1:
+            return function(x)
+        seen = (row_by_row(self.act(frame, x)) for frame in range(self.order))
+        moved = (self.undo(frame, function(y)) for frame, y in enumerate(seen))
+        return self.mean([row_by_row(y) for y in moved])  # without that an exporter asks for strides
 
 
 def turn(x: Tensor, quarters: int) -> Tensor:

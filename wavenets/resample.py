@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wavenets._ops.export import new_symbol
+from wavenets._ops.export import compiling, new_symbol
+from wavenets.sizes import downscaled_size, refined_size
 
 # The low-pass filter of T in 1D, with the defaults of torchaudio: a sinc under a Hann window that ends at the sixth
 # zero crossing, with its cutoff at 99 % of the new Nyquist frequency.
@@ -38,27 +39,6 @@ def _without_autocast(device_type: str) -> AbstractContextManager[Any]:
     return torch.autocast(device_type, enabled=False) if available else nullcontext()
 
 
-def downscaled_size(n: int, base: Fraction, ndim: int) -> int:
-    """Return the size of T(x) along a dimension where x has n samples.
-
-    It is n / base, rounded up in 1D and at base 2, and rounded half to even otherwise. The arithmetic is in whole
-    numbers, since compilers cannot follow a ``Fraction`` or ``round``.
-    """
-    p, q = base.numerator, base.denominator
-    if ndim == 1 or base == 2:
-        return (n * q + p - 1) // p
-    if p % 2 or p > 2**16:  # no ties: they occur at multiples of p / 2 only
-        return (2 * n * q + p) // (2 * p)
-    # With a = ⌊nq/p⌋, adding p - 1 before the division by 2p sends a tie down to a; if a is odd, one more sends it up.
-    return (2 * n * q + p - 1 + n * q // p % 2) // (2 * p)
-
-
-def refined_size(n: int, base: Fraction, ndim: int) -> int:
-    """Return the size nearest to n · base that T brings back to n."""
-    p, q = base.numerator, base.denominator
-    return n * p // q if ndim == 1 else (2 * n * p + q) // (2 * q)
-
-
 @precisely
 def downscale1d(x: Tensor, base: Fraction, length: int | None = None) -> Tensor:
     """Resample (B, C, L) to ceil(L / base) samples, or fewer: y[n] = Σ_m x[m] h(m - n·base).
@@ -73,10 +53,21 @@ def downscale1d(x: Tensor, base: Fraction, length: int | None = None) -> Tensor:
     phases = F.conv1d(padded, filters, stride=base.numerator)  # (B·C, q, L/p)
     y = phases.transpose(1, 2).flatten(1)
     length = downscaled_size(x.shape[2], base, 1) if length is None else length
-    if torch.compiler.is_compiling():  # whether there is something to cut off is not asked: one graph for all lengths
+    if compiling():  # whether there is something to cut off is not asked: one graph for all lengths
         y = y.index_select(1, torch.arange(new_symbol(length), device=x.device))
         return y.unflatten(0, x.shape[:2])
     return y[:, :length].unflatten(0, x.shape[:2])
+
+
+def downscale(x: Tensor, base: Fraction) -> Tensor:
+    """Apply T to (B, C, L) or (B, C, H, W)."""
+    return downscale1d(x, base) if x.ndim == 3 else downscale2d(x, base)
+
+
+def refine(x: Tensor, base: Fraction) -> Tensor:
+    """Rescale (B, C, L) or (B, C, H, W) by base, to the size nearest to size · base that T brings back."""
+    size = [refined_size(n, base, x.ndim - 2) for n in x.shape[2:]]
+    return downscale1d(x, 1 / base, size[0]) if x.ndim == 3 else upscale(x, size, base)
 
 
 @precisely
@@ -108,11 +99,6 @@ def _halved(x: Tensor, dim: int) -> Tensor:
     return (parts[0] + parts[1]) + (parts[2] + parts[3])
 
 
-def row_by_row(x: Tensor) -> Tensor:
-    """Copy x to the default layout. Unlike ``contiguous`` this has no branch, which an exporter fixes for one size."""
-    return x.clone(memory_format=torch.contiguous_format)
-
-
 def stretch(y: Tensor, size: Sequence[int], ratio: Fraction | None) -> Tensor:
     """Interpolate features linearly to a finer level, with half-pixel centres.
 
@@ -126,7 +112,7 @@ def stretch(y: Tensor, size: Sequence[int], ratio: Fraction | None) -> Tensor:
     """
     if y.is_meta:  # for shapes alone, as in ``Network.min_size``: the operation of torch would be slow
         return y.new_empty(*y.shape[:2], *size)
-    if ratio is not None and torch.compiler.is_compiling():  # one graph for all sizes
+    if ratio is not None and compiling():  # one graph for all sizes
         p, q = ratio.numerator, ratio.denominator
         for dim, n in enumerate(size, 2):  # sample i lies at (i + ½) q / p - ½
             y = _interpolated(y, dim, (2 * torch.arange(n, device=y.device) + 1) * q - p, 2 * p)
@@ -153,7 +139,8 @@ def _fitted(x: Tensor, dim: int, size: int) -> Tensor:
 
 def _interpolated(y: Tensor, dim: int, numerator: Tensor, unit: int) -> Tensor:
     """Interpolate a dimension linearly at numerator / unit; whole numbers are exact for signals of any length."""
-    left, last = numerator.div(unit, rounding_mode="floor"), y.shape[dim] - 1
+    # In float64, where they are exact as well: Inductor of torch 2.13 fails to simplify some indices of whole numbers.
+    left, last = (numerator.double() / unit).floor().long(), y.shape[dim] - 1
     part = (numerator - unit * left).to(y.dtype).div(unit).view(-1, *[1] * (y.ndim - 1 - dim))
     before, after = (y.index_select(dim, (left + i).clamp(0, last)) for i in (0, 1))
     return torch.lerp(before, after, part)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from wavenets._tiles.arrays import Blended, Target, read
 from wavenets._tiles.choosing import Choosing
-from wavenets._tiles.field import check_map, measure, ratio
+from wavenets._tiles.field import check_map, known, measure, ratio
 from wavenets._tiles.windows import Axis, Tile, scaled, tiles
 
 
@@ -60,18 +60,18 @@ def predict(
     """Compute the map of an image of any size, tile by tile, as the network would for the whole image.
 
     The map is equal to that of the whole image, up to the order in which a convolution adds up. For that, the receptive
-    field of the network is measured (see ``receptive_field``), each tile is computed with as much around it, and all
-    windows begin and end at the same phase of the network's stride as the image does. Memory depends on the tile and
-    not on the image, if ``image`` and ``out`` are on disk.
+    field of the network is measured (see ``receptive_field``), each tile is computed with that much of the image around
+    it, and all windows begin and end at the same phase of the network's stride as the image does. Memory depends on the
+    tile and not on the image, if ``image`` and ``out`` are on disk.
 
     Args:
         network: A network from images (B, C, H, W) to maps (B, K, H', W'), or from (B, C, L) to (B, K, L'). The maps
             have the size of the image, or a fixed ratio to it.
-        image: The image (C, H, W) or the signal (C, L): a tensor, or what is sliced like an array, such as a memory map
-            or an array of zarr. It is converted to the dtype of the network as it is, without scaling.
+        image: The image (C, H, W) or the signal (C, L): a tensor, or anything that is sliced like an array, such as a
+            memory map or an array of zarr. It is converted to the dtype of the network as it is, without scaling.
         tile: Size of the tiles. The network sees their surroundings in addition. An image that is not larger is
             computed in one pass.
-        out: What to write the map (K, H', W') or (K, L') to, by assignment to slices. If None, it is a new tensor if
+        out: Output for the map (K, H', W') or (K, L'), which is assigned to its slices. If None, it is a new tensor if
             the image is a tensor, and a new array otherwise.
         margin: Pixels by which tiles overlap, to either side, for a network that cannot be tiled exactly. Overlaps are
             blended, and a warning states how much neighbouring tiles differ there. A network that can be tiled exactly
@@ -126,7 +126,7 @@ def _cut(network: nn.Module, image: Any, tile: int, margin: int | None) -> tuple
     channels, *size = image.shape
     cut = [axis for axis, n in enumerate(size) if n > tile]
     try:
-        fields = {axis: measure(network, channels, len(size), axis, size[axis]) for axis in cut}
+        fields = {axis: known(network, channels, len(size), axis, size[axis]) for axis in cut}
         return [Axis.cut(n, tile, *fields[i]) if i in cut else Axis.whole(n) for i, n in enumerate(size)], ""
     except ValueError as error:
         if margin is None:

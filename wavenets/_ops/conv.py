@@ -1,8 +1,9 @@
 """The convolution of torch with "same" padding."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from wavenets._ops.export import compiling
 
 
 def same_conv(
@@ -22,7 +23,7 @@ def same_conv(
     padding = [dilation * (k // 2) for k in weight.shape[2:]]
     if padding_mode != "zeros":
         least = {"reflect": max(padding) + 1, "circular": max(padding)}.get(padding_mode, 1)
-        if not torch.compiler.is_compiling() and min(input.shape[2:]) < least:
+        if not compiling() and min(input.shape[2:]) < least:
             raise ValueError(
                 f"a level of size {tuple(input.shape[2:])} is too small for padding_mode={padding_mode!r}, which needs "
                 f"at least {least} samples: use a longer input or fewer scales"
@@ -31,7 +32,7 @@ def same_conv(
         padding = [0] * len(padding)
     if input.ndim == 4:
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
-    if torch.compiler.is_compiling():  # the compiler chooses layouts itself
+    if compiling():  # the compiler chooses layouts itself
         return F.conv1d(input, weight, bias, stride, padding, dilation, groups)
     # As an image of one row: unlike conv1d, conv2d keeps channels last in memory, which is faster.
     row, kernel = input[:, :, None], weight[:, :, None]

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wavenets._ops.export import exporting
+from wavenets._ops.export import exporting, tracing
 
 # Elements of the product that are held at a time: few enough to stay in a CPU's cache, enough to fill a GPU.
 CHUNK = {"cpu": 2**19, "cuda": 2**26}
@@ -31,7 +31,7 @@ def conv1d_max_pool(
     """Return ``F.max_pool1d(F.conv1d(x, weight, bias, stride, kernel_size // 2), max_pool)`` of each, channels last.
 
     Args:
-        inputs: Signals x of shape (B, C, L), each with a length of its own.
+        inputs: Signals x of shape (B, C, L). Their lengths may differ.
         weight: Kernel of shape (O, C, k), k odd.
         bias: Bias of shape (O,), or None.
         stride: Stride of the convolution.
@@ -40,7 +40,7 @@ def conv1d_max_pool(
     Returns:
         Tensors of shape (B, O, ceil(L / stride) // max_pool).
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or len(inputs[0]) == 0:  # one graph for all lengths
+    if tracing() or len(inputs[0]) == 0:  # one graph for all lengths
         outputs = [F.conv1d(x, weight, bias, stride, weight.shape[2] // 2) for x in inputs]
         return [max_pool1d(y, max_pool) for y in outputs] if max_pool > 1 else outputs
 
@@ -71,10 +71,9 @@ def conv1d_max_pool(
 def max_pool1d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> Tensor:
-    """Call torch's, but not its fast path for inference, which copies channels-last inputs and fixes lengths."""
-    if ceil_mode and exporting() and stride in (None, kernel_size) and padding == 0 and dilation == 1:
-        # ceil(L / k) windows, the last one padded: torch would branch on whether it begins inside the input.
-        input, ceil_mode = F.pad(input, (0, kernel_size - 1), value=-torch.inf), False
+    """Max-pool without the fast path of torch for inference, which copies channels-last inputs and fixes lengths."""
+    if _exports_ceil_mode(kernel_size, stride, padding, dilation, ceil_mode):
+        input, ceil_mode = _padded(input, kernel_size), False
     return F.max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices=True)[0]
 
 
@@ -83,6 +82,26 @@ class MaxPoolTensor1d(nn.MaxPool1d):
 
     def forward(self, input: Tensor) -> Tensor:
         return max_pool1d(input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+
+
+class MaxPoolTensor2d(nn.MaxPool2d):
+    """Max-pooling that is exported for all sizes, also if they are rounded up."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if _exports_ceil_mode(self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode):
+            return F.max_pool2d(_padded(input, self.kernel_size), self.kernel_size)
+        return super().forward(input)
+
+
+def _exports_ceil_mode(kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> bool:
+    """Return whether an export needs ``_padded``: torch would branch on whether the last window begins in the input."""
+    plain = isinstance(kernel_size, int) and stride in (None, kernel_size) and padding == 0 and dilation == 1
+    return ceil_mode and plain and exporting()
+
+
+def _padded(input: Tensor, kernel_size: Any) -> Tensor:
+    """Return an input on which ``ceil_mode=False`` has ceil(n / k) windows as well, the last one padded."""
+    return F.pad(input, (0, kernel_size - 1) * (input.ndim - 2), value=-torch.inf)
 
 
 class _MaxPooledProduct(torch.autograd.Function):

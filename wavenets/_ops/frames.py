@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from wavenets._ops.conv_pool import cast
+from wavenets._ops.export import tracing
 from wavenets.grid import Grid
 from wavenets.point_group import PointGroup
 
@@ -33,14 +34,13 @@ class Scale:
 
     def __init__(self, features: Sequence[Tensor], grid: Grid, groups: int = 1) -> None:
         self.features, self.group, self.groups = features, grid.group, groups
-        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        self.by_rows = grid.orientations > 1 and groups == 1 and not traced
+        self.by_rows = grid.orientations > 1 and groups == 1 and not tracing()
         if self.by_rows and sum(feature[:, 0].numel() for feature in features) >= 2**31:  # tables are int32
             self.by_rows = False
         if self.by_rows:
             channels = features[0].shape[1]
             rows = torch.cat([feature.permute(0, 2, 3, 1).reshape(-1, channels) for feature in features])
-            # As the convolution would do, but before there are N times as many.
+            # Cast as the convolution would do, but before each frame sees all orientations.
             self.rows = cast(rows)
 
     def seen_from(self, frame: int) -> Tensor:
@@ -50,7 +50,7 @@ class Scale:
         return self._definition(frame) if self.group.order > 1 else self.features[0]
 
     def recomputed(self, frame: int, seen: Tensor) -> AbstractContextManager[Any]:
-        """Save the features for the gradient, and not what a frame sees: what N frames see is N times as large."""
+        """Save the features for the gradient, and not what a frame sees, which for N frames is N times as large."""
         if not self.by_rows or not _hooks_allowed():
             return nullcontext()
         if type(seen) is not Tensor:  # fake, and without an address

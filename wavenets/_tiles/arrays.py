@@ -23,7 +23,7 @@ def read(array: Any, where: Sequence[slice]) -> Tensor:
 
 
 def _release(array: Any) -> None:
-    """Give the memory of a memory-mapped array back. What was read or written stays in the file."""
+    """Release the memory of a memory-mapped array. What was read or written stays in the file."""
     mapped = getattr(array, "_mmap", None)
     if isinstance(mapped, mmap.mmap) and array.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):  # "c" is not in the file
         mapped.madvise(mmap.MADV_DONTNEED)
@@ -51,7 +51,7 @@ class Target:
         self.assign(self.place(tile), y[(slice(None), *core)])
 
     def begin(self, y: Tensor) -> None:
-        """Make what is written to, or check it, by the map of the first tile."""
+        """Create the output, or check its shape, when the map of the first tile is known."""
         shape = (len(y), *(axis.map_size(m) for axis, m in zip(self.axes, y.shape[1:], strict=True)))
         if self.out is None and isinstance(self.image, Tensor):
             self.out = torch.empty(shape, dtype=y.dtype, device=self.image.device)
@@ -79,8 +79,8 @@ class Blended(Target):
     """The map of the whole image, to which overlapping tiles are added by weights that sum to 1.
 
     Attributes:
-        difference: Of neighbouring tiles where they overlap, as root mean square, relative to that of the map there.
-            Pixels count by the product of both weights: most halfway between the tiles.
+        difference: Root mean square of the difference of neighbouring tiles where they overlap, relative to that of the
+            map there. The weight of a pixel is the product of both weights, so it is largest halfway between the tiles.
     """
 
     def __init__(self, out: Any, image: Any, axes: Sequence[Axis]) -> None:
@@ -90,7 +90,7 @@ class Blended(Target):
 
     @property
     def difference(self) -> float:
-        """See the class."""
+        """The relative difference of neighbouring tiles, see the class."""
         differences, values = self.squares
         return (differences / values) ** 0.5 if values else 0.0
 

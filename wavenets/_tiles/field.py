@@ -1,16 +1,17 @@
-"""The receptive field of a network, any network, measured by what it does to images."""
+"""The receptive field of any network, measured on images."""
 
 import copy
 import functools
 import math
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-# The strides that are found are these times a power of 2, up to the largest (in 1D and in 2D): whatever networks pool
-# by, and what grids of base 3/2 or 5/4 add to it in 1D.
+# The strides that are tried are these times a power of 2, up to the largest (in 1D and in 2D). They cover usual
+# poolings, and grids of base 3/2 or 5/4 in 1D.
 ODD_STRIDES = (1, 3, 5, 7, 9, 15, 25, 27)
 LARGEST_STRIDE = (4096, 256)
 NARROWEST, WIDEST = 16, 256  # width of a probe
@@ -50,17 +51,31 @@ def check_map(y: object, x: Tensor) -> Tensor:
     raise ValueError(f"expected a map (B, K, {'L' if x.ndim == 3 else 'H, W'}) from images {tuple(x.shape)}, got {got}")
 
 
+_KNOWN: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Field]] = WeakKeyDictionary()
+
+
+def known(network: nn.Module, *of: int) -> Field:
+    """Return `measure` of a network, which is measured once for images of one size.
+
+    A network whose text has changed since, such as a kernel size in it, is measured again.
+    """
+    fields, key = _KNOWN.setdefault(network, {}), (repr(network), *of)
+    if key not in fields:
+        fields[key] = measure(network, *of)
+    return fields[key]
+
+
 @torch.no_grad()
 def measure(network: nn.Module, channels: int, ndim: int, axis: int, size: int = 0) -> Field:
     """Measure the receptive field of a network along one axis of its images.
 
     A NaN in the image spreads as far as a pixel counts. A gradient does not, since a maximum passes on only one of its
-    inputs. What stops a NaN, as ``torch.where`` may, and what moves by another stride than NaNs show, is found by
+    inputs. Operations that stop a NaN, such as ``torch.where``, and strides that NaNs do not show are found by
     comparing the map of a part of an image with the map of all of it.
 
     Args:
-        network: From images (B, channels, H, W) or (B, channels, L) to maps.
-        channels: Of the images.
+        network: A network from images (B, channels, H, W) or (B, channels, L) to maps.
+        channels: Number of channels of the images.
         ndim: Number of their spatial dimensions.
         axis: Spatial dimension to measure along.
         size: Size of the images along the axis, which matters modulo the stride: turned views begin at the far end.
@@ -181,8 +196,8 @@ class _Probe:
     def radius(self, stride: int) -> int:
         """Return how far NaNs spread at the worst phase of a stride.
 
-        In a band as wide as the stride are all phases, so the further right it begins, the further right its spread
-        begins and ends. That bounds what a band between two others adds, so that few have to be tried.
+        A band as wide as the stride contains all phases, so the further right it begins, the further right its spread
+        begins and ends. This bounds the spread of a band between two others, so that few bands have to be tried.
         """
         length, radius = self.length(stride), 0
 

@@ -51,7 +51,7 @@ class Axis:
     def cut(cls, size: int, tile: int, reach: int, stride: int, scale: Fraction) -> "Axis":
         """Return an axis whose windows begin at multiples of the stride and end where the size does, modulo the stride.
 
-        The network sees then the same as in the whole image, from either end.
+        The network then sees the same as in the whole image, from either end.
         """
         core, reach = max(stride, tile // stride * stride), round_up(reach, stride)
         window = core + 2 * reach + size % stride

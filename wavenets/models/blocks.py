@@ -1,4 +1,4 @@
-"""Blocks of several layers, plain or on a group as the kit is that they are made with."""
+"""Blocks of several layers, plain or on a group, depending on the kit."""
 
 from collections.abc import Callable
 
@@ -51,7 +51,7 @@ class ResidualBlock(nn.Module):
 
 
 class WidenChannels(nn.Module):
-    """Pads (B, C, L) with channels of zeros: a shortcut without parameters."""
+    """A shortcut without parameters, which pads (B, C, L) with channels of zeros."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class WidenChannels(nn.Module):
 
 
 class AdaptiveAvgPool1d(nn.AdaptiveAvgPool1d):
-    """That of torch, which exported for ONNX would be right for one length only."""
+    """Adaptive average pooling, also in exports for all lengths: torch's exports to ONNX for one length only."""
 
     def forward(self, input: Tensor) -> Tensor:
         if not exporting():

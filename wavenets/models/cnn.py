@@ -14,7 +14,7 @@ DEFAULTS = Defaults(3, (2, 2), base=2**0.5)
 
 
 class CNN(Network):
-    """A CNN of three convolutions for small images; with a group its equivariant twin, of as many parameters.
+    """A CNN of three convolutions for small images; with a group its equivariant twin of equal size.
 
     In the published form it lifts to 5 scales, √2 apart unless a base is given, and its second and third convolution
     span two.
@@ -24,9 +24,9 @@ class CNN(Network):
         in_channels: Channels of the image.
         width: Channels of the first convolution. None is 56, or 40 in the published form, divided by the square root
             of the number of orientations, which keeps the number of parameters.
-        kernel_size: Of the second and third convolution; that of the first is 7. For 8 and more rotations kernels are
-            best made of splines: ``kernel_size=5, spline_spacing=1.5`` has as many numbers as 3.
-        head_channels: Channels of a last layer of kernel size 1 before the dense layers; None is without it.
+        kernel_size: Kernel size of the second and third convolution; the first has 7. For 8 and more rotations kernels
+            made of splines are best: with ``spline_spacing=1.5`` size 5 has the number of parameters of size 3.
+        head_channels: Channels of a last layer of kernel size 1 before the dense layers; None leaves it out.
         **options: See ``wavenets.models.Options``. ``rotations=4`` makes it a network on SE(2).
 
     Shape:

@@ -1,10 +1,10 @@
-"""What the nets are built from: a kit of plain layers and one of layers on a group, so that one table serves both."""
+"""Kits of layers that nets are built with: plain ones, and ones on a group, so that one definition serves both."""
 
 from typing import Any
 
 from torch import Tensor, nn
 
-from wavenets._ops.conv_pool import MaxPoolTensor1d
+from wavenets._ops.conv_pool import MaxPoolTensor1d, MaxPoolTensor2d
 from wavenets.grid import Grid
 from wavenets.kernels import BSpline
 from wavenets.levels import Levels
@@ -55,43 +55,43 @@ class Layers:
         self.extents = (1,) * spanning
 
     def lift(self, i: int, o: int, kernel_size: int, stride: int = 1, max_pool: int = 1, bias: bool = False) -> Any:
-        """The first convolution, from the signal to features."""
+        """Return the first convolution, from the signal to features."""
         return plain_conv(self.ndim, i, o, kernel_size, stride, bias)
 
     def conv(self, i: int, o: int, kernel_size: int, scale_extent: int = 1, stride: int = 1, bias: bool = False) -> Any:
-        """A convolution from features to features."""
+        """Return a convolution from features to features."""
         return plain_conv(self.ndim, i, o, kernel_size, stride, bias)
 
     def norm(self, channels: int) -> nn.Module:
-        """Batch normalisation."""
+        """Return a batch normalisation."""
         return (nn.BatchNorm1d, nn.BatchNorm2d)[self.ndim - 1](channels)
 
     def max_pool(self, *arguments: Any, **options: Any) -> nn.Module:
-        """Maximum over windows, with the arguments of torch's."""
-        return (MaxPoolTensor1d, nn.MaxPool2d)[self.ndim - 1](*arguments, **options)
+        """Return a max-pooling, with the arguments of torch's."""
+        return (MaxPoolTensor1d, MaxPoolTensor2d)[self.ndim - 1](*arguments, **options)
 
     def per_level(self, module: nn.Module) -> nn.Module:
-        """One module on each level."""
+        """Return one module that is applied to each level."""
         return module
 
     def finish(self, classifier: nn.Module, channels: int, num_classes: int) -> tuple[nn.Module, nn.Module]:
-        """The classifier, from features of so many channels, and the readout of one vector behind it."""
+        """Return the classifier of features with this number of channels, and the readout of one vector after it."""
         return classifier, Average()
 
     def finish_map(self, channels: int, num_classes: int) -> tuple[nn.Module, nn.Module]:
-        """A classifier at every position, and the readout of one map behind it."""
+        """Return a classifier at every position, and the readout of one map after it."""
         return self._pixelwise(channels, num_classes), nn.Identity()
 
     def stem(self, lift: nn.Module, channels: int, *pool: nn.Module) -> nn.Sequential:
-        """Lifting, batch norm, ReLU, and a pooling if there is one."""
+        """Return lifting, batch norm, ReLU, and a pooling if there is one."""
         return nn.Sequential(lift, self.norm(channels), self.per_level(nn.ReLU()), *pool)
 
     def block(self, i: int, o: int, kernel_size: int, **options: Any) -> nn.Sequential:
-        """Convolution, batch norm, ReLU."""
+        """Return convolution, batch norm and ReLU."""
         return nn.Sequential(self.conv(i, o, kernel_size, **options), self.norm(o), self.per_level(nn.ReLU()))
 
     def last(self, channels: int, head_channels: int | None) -> tuple[nn.Sequential, int]:
-        """A last block of kernel size 1 if its channels are given, and the channels behind it."""
+        """Return a last block of kernel size 1 if its channels are given, and the number of channels after it."""
         if head_channels is None:
             return nn.Sequential(), channels
         return self.block(channels, head_channels, 1), head_channels
@@ -151,7 +151,7 @@ class GroupLayers(Layers):
 
 
 class Average(nn.Module):
-    """The average of (B, C, …) over its positions, (B, C), which it leaves as it is."""
+    """The average of (B, C, …) over its positions, (B, C). A tensor (B, C) is returned as it is."""
 
     def forward(self, input: Tensor) -> Tensor:
         return input.flatten(2).mean(2) if input.ndim > 2 else input

@@ -22,7 +22,7 @@ class Depth(NamedTuple):
 
     @property
     def defaults(self) -> Defaults:
-        """The first convolution of each stage spans three scales; of nine in all W-M3 leaves five, the others one."""
+        """The defaults: the first convolution of a stage spans three scales. Of nine, W-M3 keeps five, others one."""
         return Defaults(1, (3,) * len(self.stages), self.classifier_extent, self.spare)
 
 
@@ -47,7 +47,7 @@ class MNet(Network):
         num_classes: Number of logits.
         in_channels: Channels of the signal.
         normalize: If True, each signal is divided by its root mean square first.
-        head_channels: Channels of a last layer of kernel size 1 before the classifier; None is without it.
+        head_channels: Channels of a last layer of kernel size 1 before the classifier; None leaves it out.
         **options: See ``wavenets.models.Options``. ``scale_extent`` is that of the first convolution of each stage.
 
     Shape:

@@ -1,4 +1,4 @@
-"""A network of four parts, which all nets of the package are."""
+"""The base class of all nets: a network of four parts."""
 
 import bisect
 import functools
@@ -16,12 +16,12 @@ from wavenets.models.pretrained import Pretrained
 
 
 class Encoder(nn.Module):
-    """From a signal to features, in stages that are declared: what a decoder can be built for.
+    """An encoder from a signal to features, whose stages are declared, so that a decoder can be built on them.
 
     Args:
         layers: The kit that its parts are made with.
         in_channels: Channels of the signal.
-        stem: From the signal to the features that the first stage begins with.
+        stem: Layers from the signal to the input of the first stage.
         body: The stages, each a sequence of blocks.
         channels: Channels at the end of each stage.
         strides: Samples of the signal for one sample of the features, at the end of each stage.
@@ -67,9 +67,9 @@ class Network(Pretrained):
         head: From features to logits, at every position of every level.
         readout: From these to one vector, or one map.
         decoder: From the features of all stages, and the sizes of the views, to features at the size of the signal.
-        normalize: If True, each signal is divided by its root mean square first, so that loudness says nothing.
-            Equivariance is then exact from there on: T takes what is above the new Nyquist frequency out of a signal,
-            and so changes its root mean square.
+        normalize: If True, each signal is divided by its root mean square first, so that loudness does not
+            matter. Equivariance is then exact from there on: T removes the frequencies above the new Nyquist frequency
+            from a signal, and so changes its root mean square.
 
     Shape:
         (B, C, L) or (B, C, H, W) -> logits (B, num_classes), or with a decoder (B, num_classes, L) or
@@ -81,8 +81,8 @@ class Network(Pretrained):
         ndim: 1 (waveforms) or 2 (images).
         channels: Channels of the features at the end of each stage of the encoder.
         strides: Samples of the signal for one sample of these features.
-        arguments: What the network was made with, by name.
-        about: What the card that it was loaded from says about it, such as the classes.
+        arguments: Arguments of the constructor, by name.
+        about: Further entries of the card from which it was loaded, such as the classes.
     """
 
     grid: Grid | None
@@ -145,7 +145,7 @@ class Network(Pretrained):
         return self.encoder(x) if self.decoder is None else self.decoder(self.encoder.stages(x), x.shape[2:])
 
     def _checked(self, run: Callable[[Tensor], Any], x: Tensor) -> Any:
-        """Run a part of the network on the signal, and say so if that is too small for it."""
+        """Run a part of the network on the signal. Raise a ValueError if the signal does not fit or is too small."""
         if x.ndim != self.ndim + 2 or x.shape[1] != self.in_channels:
             shape = ("L", "H, W")[self.ndim - 1]
             raise ValueError(f"expected an input of shape (B, {self.in_channels}, {shape}), got {tuple(x.shape)}")
@@ -166,7 +166,7 @@ class Network(Pretrained):
         The layers are the same in the same order; only their names differ, and by an axis of one scale their shapes.
 
         Args:
-            state_dict: Of the plain twin.
+            state_dict: State of the plain twin.
 
         Raises:
             ValueError: If the shapes do not fit: the net is of another form, width or number of classes.
@@ -181,7 +181,7 @@ class Network(Pretrained):
 
     @functools.cached_property
     def min_size(self) -> int:
-        """The least size of input that the network takes, found by running its shapes without data.
+        """The least size of input that the network takes, found by running the network on shapes without data.
 
         Raises:
             ValueError: If it takes none of up to 2^24 samples.
@@ -190,7 +190,7 @@ class Network(Pretrained):
         while not self._fits([large] * self.ndim):
             large *= 2
             if large > 2**24:
-                raise ValueError(f"{type(self).__name__} takes no input, of whatever size")
+                raise ValueError(f"{type(self).__name__} does not accept inputs of any size")
         return bisect.bisect_left(range(large), True, key=lambda size: self._fits([size] * self.ndim))
 
     @torch.no_grad()
@@ -220,7 +220,7 @@ class _Trunk(nn.Module):
 
 
 def normalized(x: Tensor) -> Tensor:
-    """Divide each signal by its root mean square, so that loudness says nothing; silence stays silence."""
+    """Divide each signal by its root mean square, so that loudness does not matter. Silence stays silence."""
     precise = x if x.dtype == torch.float64 else x.float()  # in half precision squares overflow, and vanish
     # Clamped before the root, whose gradient at 0 is infinite.
     rms = precise.square().mean(tuple(range(1, x.ndim)), keepdim=True).clamp(min=1e-10).sqrt()
@@ -228,7 +228,7 @@ def normalized(x: Tensor) -> Tensor:
 
 
 def reshaped(state_dict: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor] | None:
-    """Return the weights of a network's twin under its own names and in its own shapes, or None if they do not fit."""
+    """Return the weights of a twin under the names and in the shapes of the network, or None if they do not fit."""
     own = weights_of(network)
     if [value.numel() for value in own.values()] != [value.numel() for value in state_dict.values()]:
         return None
@@ -237,5 +237,5 @@ def reshaped(state_dict: Mapping[str, Tensor], network: nn.Module) -> dict[str, 
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:
-    """Return a network's state without what its layers say of their grids."""
+    """Return the state of a network without the grids of its layers."""
     return {name: value for name, value in network.state_dict().items() if not name.endswith("_extra_state")}

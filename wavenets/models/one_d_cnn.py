@@ -13,7 +13,7 @@ from wavenets.models.options import Defaults, Options
 # takes the odd kernel below.
 CONVOLUTIONS = ((64, 8), (32, 8), (16, 1), (8, 1), (4, 4))
 WIDTH, WAVELET_WIDTH = 16, 12
-POSITIONS = 6  # what is left of the time axis before the dense layers, whatever the input's length
+POSITIONS = 6  # length of the time axis before the dense layers, for inputs of any length
 DEFAULTS = Defaults(1, (3, 3, 3, 3))
 
 
@@ -24,7 +24,7 @@ class OneDCNN(Network):
         num_classes: Number of logits.
         in_channels: Channels of the signal.
         normalize: If True, each signal is divided by its root mean square first.
-        head_channels: Channels of a last layer of kernel size 1 before the dense layers; None is without it.
+        head_channels: Channels of a last layer of kernel size 1 before the dense layers; None leaves it out.
         **options: See ``wavenets.models.Options``. ``scale_extent`` is that of the four convolutions after the first.
 
     Shape:

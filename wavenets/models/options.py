@@ -1,4 +1,4 @@
-"""What every net of the package takes beside its own arguments, and what follows from it for its layers."""
+"""Options that every net takes beside its own arguments, and the settings of its layers that follow from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ ReadoutMode = Literal["finest", "mean", "max", "logsumexp", "confident", "gated"
 
 
 class Options(TypedDict, total=False):
-    """The group that a net lives on, and how it uses it.
+    """The group of a net, and how the net uses it.
 
     A net is plain unless it is given a group: ``grid``, or any of ``base``, ``rotations`` and ``mirrored``. Every
     option may be None, which is its default.
@@ -58,13 +58,13 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Defaults:
-    """What a net does unless it is asked for something else.
+    """The defaults of a net, where options are not given.
 
     Attributes:
         out_scales: Number of scales that are left at the readout of the published form.
         extents: Scale extents of the published form's spanning convolutions.
         classifier_extent: Scale extent of the published form's classifier.
-        spare: Number of scales that are left at the readout beside those that count.
+        spare: Number of scales that are left at the readout in addition to ``out_scales``.
         base: Ratio of neighbouring scales.
         form: The form where scales are asked for.
         shared_scales: Number of scales of the shared form where scales are asked for.
@@ -83,7 +83,7 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Choice:
-    """A net on a group: what its options and the net's defaults come to."""
+    """The settings of a net on a group, which follow from its options and its defaults."""
 
     grid: Grid
     shared: bool
@@ -97,10 +97,10 @@ class Choice:
 
 
 def choose(ndim: int, defaults: Defaults, options: Options) -> Choice | None:
-    """Return what the options of a net come to, or None if there is no group: the net is plain.
+    """Return the settings that follow from the options of a net, or None if it has no group and so is plain.
 
     Raises:
-        TypeError: If there is no such option.
+        TypeError: If an option does not exist.
         ValueError: If a value is out of range, options contradict each other, or there are some without a group.
     """
     if unknown := sorted(options.keys() - Options.__annotations__.keys()):
@@ -139,7 +139,7 @@ def choose(ndim: int, defaults: Defaults, options: Options) -> Choice | None:
 def narrowed(width: int, grid: Grid | None) -> int:
     """Return the width at which a net on a group has the plain net's parameters.
 
-    A kernel over N orientations has N times as many, and their number grows with the square of the width.
+    A kernel over N orientations has N times the parameters, and their number grows with the square of the width.
     """
     return width if grid is None else round(width / grid.orientations**0.5)
 

@@ -1,6 +1,6 @@
-"""Networks in folders: model.safetensors, and card.json, which says how to make the network that they fit.
+"""Networks in folders: model.safetensors holds the weights, and card.json the class and the arguments of the network.
 
-A card is data. What it names is looked up among the networks of this package, and its values are plain.
+A card is data. Its class is looked up among the networks of this package, and its values are plain.
 """
 
 import importlib
@@ -24,11 +24,11 @@ POSITIONAL = "*"  # the key in a card of arguments that have no name, or cannot 
 
 
 class Pretrained(nn.Module):
-    """A module that notes its arguments, and can be saved in a folder and made again from it.
+    """A module that records its arguments, so that it can be saved in a folder and loaded from it.
 
     Attributes:
-        arguments: What it was made with, by name.
-        about: What the card that it was loaded from says about it, such as the classes.
+        arguments: Arguments of the constructor, by name.
+        about: Further entries of the card from which it was loaded, such as the classes.
     """
 
     arguments: dict[str, Any]
@@ -41,7 +41,7 @@ class Pretrained(nn.Module):
             Pretrained.kinds[cls.__name__] = cls
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Note the arguments, so that no network needs to: without them it could not be made again from its file."""
+        """Record the arguments, from which ``from_pretrained`` makes the network, so that no subclass has to do it."""
         network = super().__new__(cls)
         network.arguments = _named(cls, args) | kwargs
         network.about = {}
@@ -53,8 +53,8 @@ class Pretrained(nn.Module):
         ``huggingface_hub.upload_folder`` puts such a folder on the hub.
 
         Args:
-            folder: Where they go; it is made if need be.
-            about: What else the card says, in plain values, such as the classes; None is the network's own ``about``.
+            folder: Folder for the files. It is created if it does not exist.
+            about: Further entries of the card, plain values such as the classes; None is ``about`` of the network.
 
         Raises:
             ImportError: If safetensors is missing.
@@ -85,23 +85,27 @@ class Pretrained(nn.Module):
             file.replace(folder / name)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path) -> Self:
+    def from_pretrained(cls, name: str | Path, revision: str | None = None) -> Self:
         """Make the network that ``save_pretrained`` wrote, in eval mode. The files are data, and run nothing.
 
         Args:
             name: A folder, or a name on the Hugging Face hub, such as ``"user/network"``.
+            revision: Branch, tag or commit on the hub. None is the newest of the main branch.
 
         Returns:
             The network, of the class that its card names: one of ``wavenets.models``, or the one this is called on.
 
         Raises:
-            FileNotFoundError: If there is no such folder, or a file is missing in it.
+            FileNotFoundError: If the folder does not exist, or a file is missing in it.
             ImportError: If safetensors is missing, or huggingface_hub where the name is not a folder.
-            ValueError: If a file is damaged or something else, or the card names another class.
+            ValueError: If a file is damaged or of another kind, the card names another class, or a folder is to have a
+                revision.
         """
         folder = Path(name)
         if not folder.is_dir():
-            folder = _from_hub(str(name))
+            folder = _from_hub(str(name), revision)
+        elif revision is not None:
+            raise ValueError(f"revision={revision} is for names on the Hugging Face hub, and {name} is a folder here")
         card = read_card(folder)
         network = _build(cls, card, str(folder / CARD))
         safetensors = _imported("safetensors.torch")
@@ -111,7 +115,7 @@ class Pretrained(nn.Module):
             network.to(next((dtype for dtype in kinds if dtype.is_floating_point), None)).load_state_dict(weights)
         except FileNotFoundError:
             raise FileNotFoundError(f"{folder / WEIGHTS} not found, beside {CARD}") from None
-        except Exception as error:  # safetensors has an exception of its own
+        except Exception as error:  # safetensors raises its own exception class
             line = " ".join(str(error).split())
             raise ValueError(f"{folder / WEIGHTS} is damaged, or does not fit its {CARD} ({line})") from error
         network.about = card["about"]
@@ -122,8 +126,8 @@ def read_card(folder: Path) -> dict[str, Any]:
     """Read the card of a folder.
 
     Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it is something else.
+        FileNotFoundError: If the folder has no card.
+        ValueError: If the file is not a card.
     """
     file = folder / CARD
     if not file.is_file():
@@ -209,7 +213,7 @@ def _check_described(network: Pretrained, card: Mapping[str, Any]) -> None:
 
 
 def _differences(ours: nn.Module, theirs: nn.Module) -> list[tuple[str, Any, Any]]:
-    """Return the attributes that differ: the class, and whatever is plain."""
+    """Return the attributes that differ: the class, and those with plain values."""
     kinds = [type(module) for module in (ours, theirs)]
     norms = nn.modules.batchnorm._BatchNorm  # all of one function in eval mode, synchronised ones too
     if kinds[0] is not kinds[1] and not all(issubclass(kind, norms) for kind in kinds):
@@ -221,7 +225,7 @@ def _differences(ours: nn.Module, theirs: nn.Module) -> list[tuple[str, Any, Any
     return [(key, a, b) for key, a, b in pairs if isinstance(a, plain) and isinstance(b, plain) and a != b]
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, revision: str | None) -> Path:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise FileNotFoundError(f"{name} is not a folder, nor a name on the Hugging Face hub, such as user/network")
     try:
@@ -229,7 +233,8 @@ def _from_hub(name: str) -> Path:
     except ImportError as error:
         raise ImportError(f"{name} is not a folder here; to look for it on the Hugging Face hub, {error}") from None
     try:
-        return Path(hub.snapshot_download(name, allow_patterns=[WEIGHTS, CARD]))
+        which = {} if revision is None else {"revision": revision}
+        return Path(hub.snapshot_download(name, allow_patterns=[WEIGHTS, CARD], **which))
     except (OSError, hub.errors.HfHubHTTPError) as error:
         line = " ".join(str(error).split())
         message = f"{name} is not a folder, and could not be loaded from the Hugging Face hub: {line}"

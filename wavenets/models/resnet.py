@@ -24,7 +24,7 @@ class ResNet(Network):
         in_channels: Channels of the image.
         width: Channels of the first convolution. None is 64, divided by the square root of the number of orientations,
             which keeps the number of parameters.
-        head_channels: Channels of a last layer of kernel size 1 before the classifier; None is without it.
+        head_channels: Channels of a last layer of kernel size 1 before the classifier; None leaves it out.
         **options: See ``wavenets.models.Options``.
 
     Shape:

@@ -23,7 +23,7 @@ class SampleCNN(Network):
         num_classes: Number of logits (the tags of MagnaTagATune by default).
         in_channels: Channels of the signal.
         normalize: If True, each signal is divided by its root mean square first.
-        head_channels: Channels of a last layer of kernel size 1 before the classifier; None is without it.
+        head_channels: Channels of a last layer of kernel size 1 before the classifier; None leaves it out.
         **options: See ``wavenets.models.Options``. ``scale_extent`` is that of the first, fourth, seventh and last of
             the ten convolutions after the first.
 
@@ -52,7 +52,7 @@ class SampleCNN(Network):
         layers = kit(1, DEFAULTS, options)
         width = WIDTH if layers.shared else WAVELET_WIDTH
         bias = layers.shared  # the published wavelet form has none
-        # Rounding up keeps a sample on the coarse levels, which have come to their end before the last convolution.
+        # Rounding up keeps one sample on the coarse levels, which would be empty before the last convolution.
         ceil_mode = layers.grid is not None
         stem = layers.stem(layers.lift(in_channels, width, 3, stride=3, bias=bias), width)
         extents = dict(zip(SPANNING, layers.extents, strict=True))

@@ -20,24 +20,24 @@ FLOOR = 0.03  # added to an envelope before its logarithm is taken: 30 dB below 
 class ScalogramNet(Network):
     """A network on the logarithm of the envelopes of learned wavelets; with a group equivariant to rescaling.
 
-    Pairs of wavelets begin as Gabor's, in quadrature, spread over one step of the grid, which has them at all scales.
-    The modulus of a pair, averaged over some samples, is the scalogram, as J. Andén & S. Mallat (Deep scattering
-    spectrum, IEEE Transactions on Signal Processing 62, 2014) have it. Its logarithm goes through three convolutions on
-    the group. All of it, the logarithm too, does the same at every scale, so levels are equivariant exactly, from the
-    normalised signal on. Without a group wavelets of all frequencies act on the signal itself.
+    The wavelets are initialised as pairs of Gabor wavelets in quadrature. Their frequencies cover one step of the grid,
+    which repeats them at all scales. The modulus of a pair, averaged over some samples, is the scalogram, as in
+    J. Andén & S. Mallat (Deep scattering spectrum, IEEE Transactions on Signal Processing 62, 2014). Three convolutions
+    on the group follow its logarithm. Every step is the same at every scale, including the logarithm. So the levels are
+    exactly equivariant, from the normalised signal on. Without a group wavelets of all frequencies act on the signal.
 
     Args:
         num_classes: Number of logits.
         in_channels: Channels of the signal.
         normalize: If True, each signal is divided by its root mean square first.
-        width: Channels of the first convolution behind the scalogram.
+        width: Channels of the first convolution after the scalogram.
         filters: Pairs of wavelets at each scale.
-        kernel_size: Of the wavelets, in samples, odd.
+        kernel_size: Length of the wavelets in samples, odd.
         pool: Samples of each level that are averaged to one of its envelope.
-        span: Octaves that the wavelets of a scale cover to begin with; None is one step of the grid, and without a
+        span: Octaves that the wavelets of a scale cover at initialisation; None is one step of the grid, and without a
             group 7 octaves, which need more filters.
-        channel_dropout: Probability with which features behind the convolutions are dropped, channel by channel.
-        head_channels: Channels of a last layer of kernel size 1 before the classifier; None is without it.
+        channel_dropout: Probability with which features after the convolutions are dropped, channel by channel.
+        head_channels: Channels of a last layer of kernel size 1 before the classifier; None leaves it out.
         **options: See ``wavenets.models.Options``. By default there are 7 scales, of which the convolutions
             consume four, and the mean over the others is read out. ``dropout`` makes each scale learn to tell
             classes apart, so that those that are left do so when a signal is played so slowly that the finest are
@@ -111,12 +111,12 @@ class Logarithm(nn.Module):
 
 
 def gabor(filters: int, kernel_size: int, octaves: float) -> Tensor:
-    """Gabor's wavelets, pairs of norm 1: cosines and then sines under a Gaussian that ends with the kernel.
+    """Return pairs of Gabor wavelets, each pair of norm 1: cosines, then sines, under a Gaussian as long as the kernel.
 
     Args:
         filters: Number of frequencies, spread geometrically.
-        kernel_size: In samples.
-        octaves: That the frequencies cover, downwards.
+        kernel_size: Length in samples.
+        octaves: Octaves that the frequencies cover, from the highest downwards.
 
     Returns:
         (2 · filters, kernel_size).

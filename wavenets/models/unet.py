@@ -15,7 +15,8 @@ from wavenets.models.kit import Features, Layers, kit
 from wavenets.models.network import Encoder, Network
 from wavenets.models.options import Defaults, Options
 from wavenets.nn import Views
-from wavenets.resample import downscaled_size, stretch
+from wavenets.resample import stretch
+from wavenets.sizes import downscaled_size
 
 GROUP = "grid", "base", "rotations", "mirrored", "form", "num_scales", "out_scales", "scale_extent"
 
@@ -35,10 +36,10 @@ class UNet(Network):
         width: Channels at full resolution; they double with each halving.
         depth: Number of resolutions.
         ndim: 1 (waveforms) or 2 (images).
-        encoder: What to build the decoder on, in place of an encoder of ``depth`` resolutions: a network of this
+        encoder: Encoder for the decoder, in place of an encoder of ``depth`` resolutions: a network of this
             package, on its own group; a network of timm (``features_only=True``), or an encoder of
             segmentation_models_pytorch, which with a group is put on all views.
-        head_channels: Channels of a last layer of kernel size 1 before the classifier; None is without it.
+        head_channels: Channels of a last layer of kernel size 1 before the classifier; None leaves it out.
         **options: See ``wavenets.models.Options``. There is one scale unless a number of them is given. In the
             published form the first convolution of each resolution but the first spans two scales.
 
@@ -92,8 +93,8 @@ class Decoder(nn.Module):
     """From the features of all stages to features at the size of the signal.
 
     Each step doubles the size, joins the stage of that stride if there is one, and convolves twice. Upscaling is by
-    exactly 2 and then cropped, so that a part of a signal is decoded as the whole signal is. It has ``width`` times the
-    stride of channels at most, as segmentation_models_pytorch has with a width of 16.
+    exactly 2 and then cropped, so that a part of a signal is decoded as the whole signal is. At stride s it
+    has at most ``width`` · s channels, as in segmentation_models_pytorch with a width of 16.
 
     Args:
         layers: The kit that its parts are made with.
@@ -132,12 +133,12 @@ class Decoder(nn.Module):
         return features
 
     def _finer(self) -> list[int]:
-        """The strides of the steps."""
+        """Return the strides of the steps."""
         return [2**i for i in reversed(range(self.strides[-1].bit_length() - 1))]
 
 
 class EncoderOnViews(nn.Module):
-    """An encoder that knows of no group, on every view of a signal; without a group on the signal.
+    """An encoder without a group, which is applied to every view of a signal, or without views to the signal.
 
     Args:
         layers: The kit of the decoder, which has the group.
@@ -168,15 +169,13 @@ def declared(encoder: Any) -> tuple[list[int], list[int]]:
     """Return the channels and strides of the stages that an encoder declares.
 
     Raises:
-        ValueError: If it declares none.
+        ValueError: If it declares no stages.
     """
     if isinstance(encoder, Encoder):
         return encoder.channels, encoder.strides
     if hasattr(encoder, "feature_info"):  # timm
         return list(encoder.feature_info.channels()), list(encoder.feature_info.reduction())
-    if isinstance(
-        getattr(encoder, "out_channels", None), Sequence
-    ):  # segmentation_models_pytorch: each stage halves the one before
+    if isinstance(getattr(encoder, "out_channels", None), Sequence):  # segmentation_models_pytorch: each stage halves
         return list(encoder.out_channels), [2**i for i in range(len(encoder.out_channels))]
     raise ValueError(
         f"{type(encoder).__name__} does not declare its stages: use a network of wavenets.models, one of timm with "
@@ -199,7 +198,7 @@ def view_sizes(grid: Grid, size: Sequence[int], count: int) -> list[Sequence[int
 
 
 def _encoder(layers: Layers, in_channels: int, width: int, depth: int) -> Encoder:
-    """Two convolutions at each resolution. Poolings round up, so that no input is too small."""
+    """Return an encoder of two convolutions at each resolution. Poolings round up, so that no input is too small."""
     stem = layers.stem(layers.lift(in_channels, width, 3), width)
     body = [nn.Sequential(layers.block(width, width, 3))]
     channels = [width * 2**i for i in range(depth)]

@@ -21,9 +21,10 @@ from wavenets.nn.conv import (
     LiftingConv1d,
     LiftingConv2d,
 )
+from wavenets.nn.map_readout import GatedMapReadout, MapReadout
 from wavenets.nn.norm import BatchNorm
-from wavenets.nn.pool import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
-from wavenets.nn.readout import GatedMapReadout, GatedReadout, MapReadout, OrientationPool, Readout
+from wavenets.nn.pool import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d, OrientationPool
+from wavenets.nn.readout import GatedReadout, Readout
 from wavenets.nn.views import PerLevel, Views
 
 __all__ = [

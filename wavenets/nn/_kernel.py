@@ -1,4 +1,4 @@
-"""What lifting and group convolutions share: their kernels, and how these are initialised, saved and loaded."""
+"""The base of lifting and group convolutions: their kernels, which it initialises, saves and loads."""
 
 from collections.abc import Callable, Sequence
 from numbers import Integral
@@ -75,7 +75,7 @@ class KernelLayer(nn.Module):
             return None
         disk = angles > 1
         # A view is the signal turned counterclockwise. For the kernel this is a clockwise turn.
-        with torch.device("cpu"):  # whatever the default device is, which may be "meta"
+        with torch.device("cpu"):  # for any default device, such as "meta"
             matrices = [self.kernel.matrix(self.kernel_size, -90 * j / angles, disk=disk) for j in range(angles)]
             return torch.stack(matrices)
 

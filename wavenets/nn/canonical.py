@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from wavenets.grid import Grid
 from wavenets.levels import Levels
-from wavenets.nn.readout import MapReadout, Mode, Readout
+from wavenets.nn.map_readout import MapReadout
+from wavenets.nn.readout import Mode, Readout
 from wavenets.nn.views import PerLevel, Views
 
 
@@ -15,8 +16,8 @@ def equivariant(
     """Make any network equivariant, trained or not: it is applied to all views, and its answers are fused.
 
     Short for ``nn.Sequential(Views(num_scales, grid), PerLevel(network), Readout(mode))``, or ``MapReadout(mode)`` for
-    maps. The network is not changed. Results may be nested, as in the example. There T knows of no turns, so that turns
-    are exact up to rounding; on one grid of both they are exact.
+    maps. The network is not changed. Results may be nested, as in the example. The outer T is then not
+    averaged over turns, so that turns are exact up to rounding only. On one grid of both they are exact.
 
     Args:
         network: A network from signals to vectors (B, C), or, with ``maps``, to maps of the size of its input.
@@ -54,9 +55,9 @@ def equivariant(
 class Canonicalize(nn.Module):
     """A network that sees each example in one pose: of all views the one that a small network likes best.
 
-    On all views a network costs as many times as there are views. Here only ``score`` sees all of them. The answer is a
-    function of a view that does not depend on the pose, so it is invariant. A map is brought back upright, to the size
-    of the signal. ``losses.pose`` teaches a score without labels.
+    Only ``score`` is applied to all views, and ``network`` to one of them. The answer is a function of a view that does
+    not depend on the pose, so it is invariant. A map is brought back upright, to the size of the signal.
+    ``losses.pose`` trains a score without labels.
 
     In training the output is multiplied by 1 + p - p.detach(), p the softmax probability of the chosen view. Its value
     stays, and the loss of the network reaches the score: views on which the network does well become likelier.
@@ -79,14 +80,14 @@ class Canonicalize(nn.Module):
         taken, and its map does up to a symmetry of the image. Where different views have equal scores, as those of a
         score that does not change under reflections, the choice means nothing.
 
-        The choice depends on data, so there is no ``torch.export``, ONNX or vmap.
+        The choice depends on data, so ``torch.export``, ONNX and vmap are not supported.
 
     Shape:
         (B, C, L) or (B, C, H, W) -> what the network returns: if it has as many dimensions as the signal it is a map.
 
     Raises:
         ValueError: If an argument is out of range; in ``forward`` if the signal is too short, the score is not one
-            number for each example, or a map has not the size of the input of the network.
+            number for each example, or a map does not have the size of the input of the network.
 
     Example:
         >>> mean = nn.AdaptiveAvgPool2d(1), nn.Flatten()
@@ -131,7 +132,7 @@ class Canonicalize(nn.Module):
     def scores(self, views: Levels) -> Tensor:
         """Return the score of every view of every example, (B, views): the chosen one has the highest.
 
-        Where a score is a mean over positions, those of an image are a mean of those of its tiles.
+        If a score is a mean over positions, the scores of an image are the mean of the scores of its tiles.
         """
         scores = [self.score(view) for view in views]
         if any(score.shape != (len(view), 1) for score, view in zip(scores, views, strict=True)):
@@ -139,7 +140,7 @@ class Canonicalize(nn.Module):
         return torch.cat(scores, 1)
 
     def answers(self, views: Levels, chosen: Tensor) -> Tensor:
-        """Return what the network makes of the chosen view of each example, maps upright at the size of the signal.
+        """Return the output of the network for the chosen view of each example, maps upright at the size of the signal.
 
         Args:
             views: All views.
@@ -148,7 +149,7 @@ class Canonicalize(nn.Module):
         if not len(chosen):  # of an empty batch the shape alone
             return self.network(views[self.views.finer * self.views.grid.orientations])
         levels, alike = chosen.tolist(), dict[torch.Size, list[int]]()
-        for example, level in enumerate(levels):  # views of one size are one batch, whatever their orientation
+        for example, level in enumerate(levels):  # views of one size are one batch, in any orientation
             alike.setdefault(views[level].shape, []).append(example)
         outputs = dict[int, Tensor]()
         for examples in alike.values():
@@ -157,7 +158,7 @@ class Canonicalize(nn.Module):
         return torch.cat([self._upright(outputs[example], views, level) for example, level in enumerate(levels)])
 
     def _upright(self, output: Tensor, views: Levels, level: int) -> Tensor:
-        """Bring a map to the scale of the signal, in the frame of its view, and then upright; leave a vector alone."""
+        """Bring a map to the scale of the signal, in the frame of its view, then upright; keep a vector as it is."""
         grid, sizes = self.views.grid, [view.shape[2:] for view in views]
         if output.ndim != grid.ndim + 2:
             return output
@@ -173,7 +174,7 @@ class Canonicalize(nn.Module):
 
 
 class _Downscale(nn.Module):
-    """Brings a map from the finest scale to that of the signal by T, which commutes with the point group."""
+    """A step from a map at the finest scale to that of the signal, by T, which commutes with the point group."""
 
     def __init__(self, grid: Grid, steps: int) -> None:
         super().__init__()

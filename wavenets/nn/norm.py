@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wavenets._ops.export import compiling
 from wavenets.levels import Levels, check_levels
 
 
@@ -44,7 +45,7 @@ class BatchNorm(nn.Module):
 
     def forward(self, input: Sequence[Tensor]) -> Levels:
         levels = check_levels(input)
-        if torch.compiler.is_compiling() and not self.training:  # where layouts are the compiler's, and a view costs
+        if compiling() and not self.training:  # where layouts are the compiler's, and a view costs
             norm = self.norm
             mean, var, weight, bias = norm.running_mean, norm.running_var, norm.weight, norm.bias
             return levels.map(lambda level: F.batch_norm(level, mean, var, weight, bias, eps=norm.eps))

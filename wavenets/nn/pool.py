@@ -1,13 +1,14 @@
-"""Spatial pooling of each level, in the samples of that level."""
+"""Pooling over the positions of each level, in the samples of that level, and over the orientations of each scale."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from wavenets._ops.conv_pool import MaxPoolTensor1d
+from wavenets._ops.conv_pool import MaxPoolTensor1d, MaxPoolTensor2d
 from wavenets._ops.export import exporting
-from wavenets.levels import Levels, check_levels
+from wavenets.levels import Levels, check_levels, grid_of
+from wavenets.nn._reduction import maximum
 
 
 class _ScalePool(nn.Module):
@@ -59,7 +60,7 @@ class MaxPool1d(_ScalePool):
 class MaxPool2d(_ScalePool):
     """Max-pooling of each level (B, C, H_i, W_i): ``MaxPool1d`` for images."""
 
-    pool = nn.MaxPool2d
+    pool = MaxPoolTensor2d
 
 
 class AvgPool1d(_ScalePool):
@@ -72,3 +73,39 @@ class AvgPool2d(_ScalePool):
     """Average pooling of each level (B, C, H_i, W_i): ``AvgPool1d`` for images."""
 
     pool = nn.AvgPool2d
+
+
+class OrientationPool(nn.Module):
+    """Pooling over orientations, in the frame of the signal: one upright level for each scale.
+
+    Args:
+        mode: "max" or "mean" over the orientations of a scale. Either is equivariant to turns and reflections to the
+            last bit.
+
+    Shape:
+        N levels (B, C, H_i, W_i) or transposed, for each scale -> one level (B, C, H_i, W_i) for each scale, on a grid
+        of scales alone.
+
+    Raises:
+        ValueError: If the mode is unknown; in ``forward`` if the input is not levels, or their grid is unknown.
+
+    Example:
+        >>> from wavenets import Grid
+        >>> views = Grid(2, rotations=4).views(torch.randn(1, 3, 20, 30), num_scales=2)
+        >>> OrientationPool("max")(views)
+        Levels((1, 3, 20, 30), (1, 3, 10, 15), grid=Grid(ndim=2, base=2))
+    """
+
+    def __init__(self, mode: Literal["max", "mean"]) -> None:
+        super().__init__()
+        if mode not in ("max", "mean"):
+            raise ValueError(f"mode must be max or mean, got {mode!r}")
+        self.mode = mode
+
+    def forward(self, input: Levels) -> Levels:
+        grid = grid_of(input)
+        pool: Callable[[list[Tensor]], Tensor] = grid.group.mean if self.mode == "mean" else maximum
+        return Levels(*(pool(grid.upright(scale)) for scale in grid.by_scale(input)), grid=grid.scales)
+
+    def extra_repr(self) -> str:
+        return repr(self.mode)

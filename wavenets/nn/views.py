@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from wavenets.grid import Grid
 from wavenets.levels import Levels, check_levels
 from wavenets.nn._kernel import positive
+from wavenets.sizes import check_finer
 
 
 class Views(nn.Module):
@@ -21,7 +22,7 @@ class Views(nn.Module):
 
     Args:
         num_scales: Number of scales, that of the signal itself included.
-        grid: The group, of at most four rotations: finer ones are no views.
+        grid: The group, of at most four rotations: there are no views between quarter turns.
         finer: How many of the scales are finer than the signal, see ``Grid.views``.
 
     Shape:
@@ -42,7 +43,7 @@ class Views(nn.Module):
         if grid.exact != grid:
             raise ValueError(f"there are views at quarter turns only: use rotations=4 in place of {grid.rotations}")
         self.num_scales, self.grid, self.finer = positive("num_scales", num_scales), grid, finer
-        grid.check_finer(num_scales, finer)
+        check_finer(num_scales, finer)
 
     def forward(self, input: Tensor) -> Levels:
         return self.grid.views(input, self.num_scales, self.finer)

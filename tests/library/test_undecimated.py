@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.networks import LAYERS, noise
+from tests.library.networks import LAYERS, noise
 from wavenets import Grid, undecimated
 from wavenets.kernels import ZeroMean
 

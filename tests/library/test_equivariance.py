@@ -7,7 +7,7 @@ import torch
 from sklearn.datasets import load_sample_image
 from torch import Tensor, nn
 
-from tests.networks import network, noise
+from tests.library.networks import network, noise
 from wavenets import Grid
 from wavenets.models import MNet, OneDCNN, SampleCNN
 from wavenets.nn import LiftingConv1d, MaxPool1d, PerLevel

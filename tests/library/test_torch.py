@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, hessian, jacfwd, jvp, stack_module_state
 
-from tests.networks import LAYERS, network, noise
+from tests.library.networks import LAYERS, network, noise
 from wavenets import Grid, Levels
 from wavenets.kernels import BSpline, Kernel, ZeroMean
 from wavenets.models import CNN, MNet, OneDCNN, ResNet, SampleCNN

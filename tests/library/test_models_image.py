@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from torch import nn
 
-from tests.networks import noise, parameters
+from tests.library.networks import noise, parameters
 from wavenets import Grid
 from wavenets.models import CNN, Options, ResNet
 from wavenets.nn import GroupConv2d

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from tests.networks import LAYERS, network, noise, pyramid
+from tests.library.networks import LAYERS, network, noise, pyramid
 from wavenets import Grid
 from wavenets.kernels import BSpline, ZeroMean
 from wavenets.nn import (

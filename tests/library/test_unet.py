@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.networks import noise, parameters
+from tests.library.networks import noise, parameters
 from wavenets.models import CNN, MNet, Network, OneDCNN, Options, ResNet, SampleCNN, ScalogramNet, UNet
 from wavenets.nn import GatedMapReadout
 from wavenets.testing import assert_equivariant, assert_map_equivariant, map_error

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.export import Dim
 
-from tests.networks import noise
+from tests.library.networks import noise
 from wavenets import Grid, Levels, equivariant, resample
 from wavenets.losses import pose
 from wavenets.nn import Canonicalize, MapReadout, PerLevel, Readout, Views
@@ -425,7 +425,7 @@ def test_the_right_view_of_a_rescaled_batch_has_the_size_of_the_batch() -> None:
         (lambda: pose(Score(), noise(2, 1, 9, 9)), "a Canonicalize module or a grid: pass grid="),
         (
             lambda: pose(Canonicalize(segmenter(), Score(), Grid(2)), noise(2, 1, 9, 9), num_scales=2),
-            "Canonicalize has a grid, num_scales and finer of its own: leave them out",
+            "Canonicalize already has grid, num_scales and finer: leave them out",
         ),
         (
             lambda: pose(Score(), noise(2, 1, 9), Grid(2)),

@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tests.networks import noise
+from tests.library.networks import noise
 from wavenets import Grid, equivariant
+from wavenets._tiles import field
 from wavenets.models import UNet
 from wavenets.nn import Canonicalize, MapReadout, PerLevel, Views
 from wavenets.tiles import predict, receptive_field
@@ -620,3 +621,20 @@ def test_blended_maps_need_floating_point() -> None:
         predict(network, noise(3, 150, 150), tile=32, margin=8, out=np.zeros((2, 150, 150), np.uint8))
     with pytest.raises(ValueError, match="ndim must be 1 or 2, got 3"):
         receptive_field(network, ndim=3)
+
+
+def test_a_network_is_measured_once_for_images_of_a_size_and_again_when_it_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured = []
+    measure = field.measure
+    monkeypatch.setattr(field, "measure", lambda *of: measured.append(of) or measure(*of))
+    conv = nn.Conv2d(1, 1, 3, padding="same")
+    network, image = nn.Sequential(conv), torch.randn(1, 30, 20)
+    for expected in 1, 1:
+        assert torch.allclose(predict(network, image, tile=24), network(image[None])[0], atol=1e-6)
+        assert len(measured) == expected
+    conv.dilation = (5, 5)
+    conv._reversed_padding_repeated_twice = [5, 5, 5, 5]
+    assert torch.allclose(predict(network, image, tile=24), network(image[None])[0], atol=1e-6)
+    assert len(measured) == 2

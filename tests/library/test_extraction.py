@@ -7,7 +7,7 @@ import torch
 import torchinfo
 from torch import Tensor
 
-from tests.networks import noise, parameters
+from tests.library.networks import noise, parameters
 from wavenets import Grid, Levels
 from wavenets.functional import to_tensor
 from wavenets.models import MNet, ResNet

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.networks import LAYERS, noise
+from tests.library.networks import LAYERS, noise
 from wavenets import Grid, undecimated
 from wavenets.kernels import BSpline, Kernel, Samples, ZeroMean
 from wavenets.losses import admissibility

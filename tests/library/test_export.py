@@ -12,15 +12,18 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from experiments import export
-from experiments.export import FORMATS, example, program, to_onnx
-from tests.experiment_runs import run, tiny, write_set
+from experiments.evaluation.formats import FORMATS, program, to_onnx
+from experiments.export import example
+from tests.experiments.runs import run, short, write_set
 from wavenets import Grid
 from wavenets.models import (
     CNN,
     MNet,
     OneDCNN,
+    Options,
     ResNet,
     SampleCNN,
+    UNet,
 )
 from wavenets.nn import LiftingConv2d, MaxPool1d, Readout, Views
 
@@ -90,6 +93,25 @@ def test_onnx_of_every_network(name: str, tmp_path: Path) -> None:
     exports(SLOW[name](), "onnx", tmp_path / "net.onnx")
 
 
+@pytest.mark.parametrize(
+    "group",
+    [
+        {},
+        pytest.param({"rotations": 4, "mirrored": True}, marks=pytest.mark.slow),
+        pytest.param({"base": 2, "num_scales": 3}, marks=pytest.mark.slow),
+    ],
+    ids=["plain", "4 turns, mirrored", "three scales"],
+)
+def test_onnx_of_unets(group: Options, tmp_path: Path) -> None:
+    """Maps have the size of the image, which is another one than that of the example."""
+    net = randomised(UNet(2, width=1, depth=2, **group))
+    x, free = example(net)
+    exported = to_onnx(net, x, free, {}, tmp_path / "net.onnx")
+    for shape in (3, 3, 33, 40), (1, 3, 50, 37):
+        assert shape[2:] != x.shape[2:]
+        torch.testing.assert_close(exported(y := torch.randn(shape)), net(y), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("pool", [MaxPool1d(3, ceil_mode=True), MaxPool1d(3)], ids=str)
 def test_onnx_of_poolings_that_round_up(pool: nn.Module, tmp_path: Path) -> None:
     net = nn.Sequential(Views(3, Grid(1)), pool, Readout("mean"))
@@ -154,8 +176,7 @@ def test_machine_code_of_every_network(name: str, tmp_path: Path) -> None:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run."""
     folder = tmp_path_factory.mktemp("run")
-    net = "trainer.max_epochs=1", "rescale=[]", "wavelet_loss=0"
-    run(folder, *tiny(write_set(tmp_path_factory.mktemp("set")), "model=m3"), *net)
+    run(folder, *short(write_set(tmp_path_factory.mktemp("set"))), "trainer.max_epochs=1")
     return folder
 
 
@@ -172,23 +193,23 @@ def test_the_command_writes_a_file_that_says_what_it_is(
     assert str(file) in capsys.readouterr().out
     said = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
     assert json.loads(said["classes"]) == ["class0", "class1", "class2"]
-    assert (said["sample_rate"], said["num_samples"]) == ("8000", "800")
-    assert said["normalization"] == "none" and "softmax" in said["output"]
+    assert (said["sample_rate"], said["num_samples"]) == ("8000", "1600")
+    assert said["normalization"] == "root mean square, by the network itself" and "softmax" in said["output"]
 
 
 def test_mistakes_are_told_and_nothing_is_written(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for arguments, message in (
-        (["format=tf"], "format=tf is none of onnx, export, aot"),
+        (["format=tf"], "format=tf is unknown; choose one of onnx, export, aot"),
         ([f"out={tmp_path}/net.pt"], "net.pt must end in .onnx"),
-        ([f"out={tmp_path}/none/net.onnx"], "none not found, where net.onnx is to be written"),
+        ([f"out={tmp_path}/none/net.onnx"], "none not found; create this folder for net.onnx"),
     ):
         with pytest.raises(SystemExit, match=message):
             command(monkeypatch, trained, *arguments)
     monkeypatch.setitem(
         FORMATS, "onnx", lambda network, x, free, said, file: file.touch() or (lambda x: 0 * network(x))
     )
-    with pytest.raises(SystemExit, match="gives other numbers than the trained one"):
+    with pytest.raises(SystemExit, match="the exported network differs from the trained one"):
         command(monkeypatch, trained, f"out={tmp_path}/net.onnx")
     assert not list(tmp_path.iterdir())

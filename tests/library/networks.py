@@ -1,6 +1,7 @@
 """Networks and signals that several test files share."""
 
 import itertools
+from typing import Any
 
 import torch
 from sklearn.datasets import load_sample_images
@@ -39,7 +40,7 @@ def network(grid: Grid, num_scales: int = 8, channels: int = 2, extents: tuple[i
         avg_pool(3, stride=1, padding=1),
         group_conv(12, 6, 5, scale_extent=extents[1], stride=2, grid=grid),
     )
-    norm = net[2].norm
+    norm: Any = net[2].norm
     norm.running_mean.normal_()
     norm.running_var.uniform_(0.5, 2)
     nn.init.normal_(norm.weight)

@@ -13,8 +13,8 @@ from torch.distributed.utils import _apply_to_tensors
 from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import checkpoint
 
-from tests.networks import noise
-from tests.resnet import resnet18, swap_layers
+from tests.library.networks import noise
+from tests.library.resnet import resnet18, swap_layers
 from wavenets import Grid, Levels
 from wavenets.nn import (
     AvgPool1d,

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.networks import features, matrix, moved, noise
+from tests.library.networks import features, matrix, moved, noise
 from wavenets import Grid
 from wavenets.nn import GroupConv2d
 from wavenets.point_group import PointGroup

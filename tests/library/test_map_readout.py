@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.networks import features, network, noise
+from tests.library.networks import features, network, noise
 from wavenets import Grid, Levels
 from wavenets.nn import GatedMapReadout, MapReadout
 
@@ -91,3 +91,13 @@ def test_scale_dropout_leaves_out_scales_of_an_example(readout: nn.Module) -> No
     assert torch.equal(maps, maps[:, :, :1, :1].expand_as(maps))  # at all positions alike
     assert {round(value, 4) for value in maps[:, 0, 0, 0].tolist()} == {1.0, 2.0, 4.0, 1.5, 2.5, 3.0, 2.3333}
     torch.testing.assert_close(readout.eval()(levels), torch.full_like(maps, 7 / 3))
+
+
+@pytest.mark.parametrize("readout", [MapReadout("mean"), MapReadout("logsumexp"), GatedMapReadout(3, 2)], ids=str)
+def test_a_map_of_many_scales_turns_to_the_last_bit(readout: nn.Module) -> None:
+    """``torch.sum`` adds up more than four scales in an order that depends on the position."""
+    levels = features(D4, 3, 6, 45, 38)
+    for turns, mirror in ((1, False), (2, True), (3, True)):
+        element = D4.group.find(turns, mirror)
+        moved = Levels(*(levels[D4.moved(i, 0, element)] for i in range(len(levels))), grid=D4)
+        assert torch.equal(readout(moved), D4.act(readout(levels), 0, turns, mirror))

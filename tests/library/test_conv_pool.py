@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tests.networks import LAYERS, noise
+from tests.library.networks import LAYERS, noise
 from wavenets import Grid
 from wavenets._ops import conv_pool
 from wavenets.nn import LiftingConv1d

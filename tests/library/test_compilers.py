@@ -1,5 +1,6 @@
 """Compiled, exported and traced: one graph for all sizes and batches, and the same numbers."""
 
+import functools
 import io
 import math
 import shutil
@@ -10,9 +11,9 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.export import Dim
 
-from tests.networks import LAYERS, noise
+from tests.library.networks import LAYERS, noise
 from wavenets import Grid, Levels
-from wavenets.models import CNN, MNet
+from wavenets.models import CNN, MNet, UNet
 from wavenets.nn import (
     BatchNorm,
     GatedMapReadout,
@@ -27,8 +28,15 @@ from wavenets.nn import (
 )
 
 SIZES = {1: [(333,), (300,), (512,), (767,)], 2: [(61, 47), (64, 64), (50, 97), (98, 48)]}
-D4 = Grid(2, rotations=4, mirrored=True)
-GRIDS = [Grid(1), Grid(1, "5/4"), Grid(2), Grid(2, "3/2"), Grid(2, math.sqrt(2)), D4]
+D2 = Grid(2, math.sqrt(2), rotations=2, mirrored=True)
+C4 = Grid(2, rotations=4)
+# A graph grows with the number of orientations: grids with many of them are left to `pytest -m slow`.
+SLOW_C4, C8, D4 = (
+    pytest.param(Grid(2, rotations=rotations, mirrored=mirrored), marks=pytest.mark.slow)
+    for rotations, mirrored in ((4, False), (8, False), (4, True))
+)
+SLOW_D2 = pytest.param(D2, marks=pytest.mark.slow)
+GRIDS = [Grid(1), Grid(1, "5/4"), Grid(2), Grid(2, "3/2"), D2]
 READOUTS = [
     Readout("logsumexp", positions="max"),
     Readout("confident"),
@@ -65,7 +73,7 @@ def assert_close(actual: tuple[Tensor, ...] | Tensor, expected: tuple[Tensor, ..
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("grid", GRIDS, ids=str)
+@pytest.mark.parametrize("grid", [*GRIDS, SLOW_C4, D4], ids=str)
 def test_compiles_once_for_all_sizes(grid: Grid) -> None:
     net, backend = network(grid)[:2], CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(net, fullgraph=True, backend=backend)
@@ -75,46 +83,84 @@ def test_compiles_once_for_all_sizes(grid: Grid) -> None:
     assert backend.frame_count == 2  # the first is for the first size, the second for all others
 
 
-@pytest.mark.parametrize("grid", [*GRIDS, Grid(2, rotations=8)], ids=str)
+@functools.cache
+def exported(grid: Grid) -> tuple[nn.Module, torch.export.ExportedProgram]:
+    """A network and its export, which is made once for all tests."""
+    net, x = network(grid), noise(2, 2, *SIZES[grid.ndim][0])
+    return net, torch.export.export(net, (x,), dynamic_shapes=dynamic(grid.ndim))
+
+
+@pytest.mark.parametrize("grid", [*GRIDS, C4, C8, D4], ids=str)
 def test_exports_once_for_all_batches_and_sizes(grid: Grid) -> None:
-    net, sizes = network(grid), SIZES[grid.ndim]
-    exported = torch.export.export(net, (noise(2, 2, *sizes[0]),), dynamic_shapes=dynamic(grid.ndim)).module()
-    for batch, size in zip((2, 1, 5, 3), sizes, strict=True):
+    net, program = exported(grid)
+    module = program.module()
+    for batch, size in zip((2, 1, 5, 3), SIZES[grid.ndim], strict=True):
         x = noise(batch, 2, *size)
-        assert_close(exported(x), net(x))
+        assert_close(module(x), net(x))
 
 
 def test_an_exported_network_is_saved_and_loaded() -> None:
     """Its output is ``Levels``, which a file describes by name and grid."""
-    net, file = network(Grid(2, math.sqrt(2), rotations=2, mirrored=True)), io.BytesIO()
-    torch.export.save(torch.export.export(net, (noise(2, 2, 61, 47),), dynamic_shapes=dynamic(2)), file)
+    (net, program), file = exported(D2), io.BytesIO()
+    torch.export.save(program, file)
     file.seek(0)
     loaded, x = torch.export.load(file).module(), noise(3, 2, 50, 97)
-    assert isinstance(loaded(x), Levels) and loaded(x).grid == Grid(2, math.sqrt(2), rotations=2, mirrored=True)
+    assert isinstance(loaded(x), Levels) and loaded(x).grid == D2
     assert_close(loaded(x), net(x))
 
 
-@pytest.mark.parametrize("readout", READOUTS, ids=str)
+class EveryReadout(nn.Module):
+    """All readouts of one signal, so that its views are compiled once for all of them."""
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__()
+        self.views, self.readouts = Views(2, grid), nn.ModuleList(READOUTS)
+        self.eval()
+
+    def forward(self, x: Tensor) -> list[Tensor | Levels]:
+        views = self.views(x)
+        return [readout(views) for readout in self.readouts]
+
+
+Outputs = list[tuple[list[Tensor | Levels], list[Tensor | Levels]]]  # for each size: actual, expected
+
+
+@pytest.fixture(scope="module")
+def compiled_outputs() -> Outputs:
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    net = EveryReadout(Grid(2, mirrored=True))
+    compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
+    signals = [noise(2, 2, *size) for size in SIZES[2][:2]]
+    return [(compiled(x), net(x)) for x in signals]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[C4, pytest.param(Grid(1, "3/2"), marks=pytest.mark.slow), D4],
+    ids=str,
+)
+def exported_outputs(request: pytest.FixtureRequest) -> Outputs:
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    net, sizes = EveryReadout(request.param), SIZES[request.param.ndim]
+    example, signals = noise(2, 2, *sizes[0]), [noise(3, 2, *size) for size in sizes[1:]]
+    exported = torch.export.export(net, (example,), dynamic_shapes=dynamic(request.param.ndim)).module()
+    return [(exported(x), net(x)) for x in signals]
+
+
+@pytest.mark.parametrize("readout", range(len(READOUTS)), ids=[repr(readout).split("\n")[0] for readout in READOUTS])
 class TestReadouts:
-    def test_compile(self, readout: nn.Module) -> None:
-        net = nn.Sequential(Views(2, Grid(2, mirrored=True)), readout).eval()
-        compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
-        for size in SIZES[2][:2]:
-            x = noise(2, 2, *size)
-            assert_close(compiled(x), net(x))
+    def test_compile(self, readout: int, compiled_outputs: Outputs) -> None:
+        for actual, expected in compiled_outputs:
+            assert_close(actual[readout], expected[readout])
 
-    @pytest.mark.parametrize(
-        "grid", [Grid(2, rotations=4), *(pytest.param(grid, marks=pytest.mark.slow) for grid in (Grid(1, "3/2"), D4))]
-    )
-    def test_export_for_all_batches_and_sizes(self, readout: nn.Module, grid: Grid) -> None:
-        net, sizes = nn.Sequential(Views(2, grid), readout).eval(), SIZES[grid.ndim]
-        exported = torch.export.export(net, (noise(2, 2, *sizes[0]),), dynamic_shapes=dynamic(grid.ndim)).module()
-        for size in sizes[1:]:
-            x = noise(3, 2, *size)
-            assert_close(exported(x), net(x))
+    def test_export_for_all_batches_and_sizes(self, readout: int, exported_outputs: Outputs) -> None:
+        for actual, expected in exported_outputs:
+            assert_close(actual[readout], expected[readout])
 
 
-@pytest.mark.parametrize("grid", [Grid(2, rotations=4), D4, Grid(2, rotations=8)], ids=str)
+@pytest.mark.parametrize("grid", [C4, SLOW_D2, C8, D4], ids=str)
 def test_compiles_with_gradients(grid: Grid) -> None:
     net = network(grid).train()
     x, gradients = noise(2, 2, *SIZES[grid.ndim][0]), []
@@ -126,7 +172,7 @@ def test_compiles_with_gradients(grid: Grid) -> None:
         torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("grid", [Grid(1), Grid(1, "5/4"), Grid(2), Grid(2, math.sqrt(2)), D4], ids=str)
+@pytest.mark.parametrize("grid", [Grid(1), Grid(1, "5/4"), Grid(2), D2, C4, D4], ids=str)
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 def test_jit_traces(grid: Grid) -> None:
     net, x = network(grid), noise(2, 2, *SIZES[grid.ndim][0])
@@ -139,8 +185,9 @@ def test_jit_traces(grid: Grid) -> None:
     [
         (MNet(5, base=2, scale_extent=1, num_scales=4), [(16_001,), (22_050,)]),
         (CNN(base=2**0.5, out_scales=1), [(28, 28), (33, 40)]),
+        (UNet(2, in_channels=1, width=1, depth=2, base=2, num_scales=3), [(28, 28), (33, 40)]),
     ],
-    ids=["MNet", "CNN"],
+    ids=["MNet", "CNN", "UNet"],
 )
 def test_whole_networks(net: nn.Module, sizes: list[tuple[int, ...]]) -> None:
     net.eval()

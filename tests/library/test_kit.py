@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.networks import LAYERS, network, noise
+from tests.library.networks import LAYERS, network, noise
 from wavenets import Grid, Levels
 from wavenets.nn import GroupConv1d, LiftingConv1d, LiftingConv2d, Readout
 from wavenets.testing import assert_equivariant, equivariance_error

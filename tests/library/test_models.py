@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.networks import noise, parameters
+from tests.library.networks import noise, parameters
 from wavenets import Grid, Levels
 from wavenets.models import CNN, MNet, Network, OneDCNN, Options, ResNet, SampleCNN, ScalogramNet
 from wavenets.models.network import normalized

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import BSpline as ScipyBSpline
 
-from tests.networks import noise
+from tests.library.networks import noise
 from wavenets.kernels import BSpline, Kernel, Samples, ZeroMean, b_spline
 from wavenets.nn import LiftingConv1d
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.networks import noise
-from tests.resnet import resnet18
+from tests.library.networks import noise
+from tests.library.resnet import resnet18
 from wavenets import Grid
 from wavenets.models import (
     CNN,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.networks import actions, network, noise
+from tests.library.networks import actions, network, noise
 from wavenets import Grid, Levels
 from wavenets.nn import (
     GatedMapReadout,

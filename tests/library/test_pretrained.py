@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.nn.utils import prune
 
-from tests.networks import noise
+from tests.library.networks import noise
 from wavenets import Grid, __version__
 from wavenets.models import CNN, MNet, Network, OneDCNN, ResNet, ScalogramNet, UNet
 
@@ -250,8 +250,8 @@ def test_a_name_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     class HfHubHTTPError(Exception): ...
 
-    def snapshot_download(name: str, allow_patterns: list[str]) -> str:
-        asked.append((name, allow_patterns))
+    def snapshot_download(name: str, allow_patterns: list[str], revision: str | None = None) -> str:
+        asked.append((name, allow_patterns, revision))
         if name == "some/body":
             raise HfHubHTTPError("404\nnot found")
         return str(tmp_path)
@@ -260,7 +260,13 @@ def test_a_name_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     hub.snapshot_download, hub.errors = snapshot_download, SimpleNamespace(HfHubHTTPError=HfHubHTTPError)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     assert isinstance(Network.from_pretrained("some/net"), ResNet)
-    assert asked == [("some/net", ["model.safetensors", "card.json"])]
+    assert isinstance(Network.from_pretrained("some/net", revision="v1.0"), ResNet)
+    files = ["model.safetensors", "card.json"]
+    assert asked == [("some/net", files, None), ("some/net", files, "v1.0")]
+    with pytest.raises(
+        ValueError, match=r"^revision=v1.0 is for names on the Hugging Face hub, and .* is a folder here"
+    ):
+        Network.from_pretrained(tmp_path, revision="v1.0")
     with pytest.raises(
         FileNotFoundError, match=r"some/body is not a folder, and could not be loaded from .* hub: 404 not found"
     ):

@@ -1,0 +1,96 @@
+"""Bad arguments and inputs get one clear line, which names the rule and the value."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.library.networks import noise, pyramid
+from wavenets import Grid, functional
+from wavenets.kernels import BSpline
+from wavenets.nn import (
+    AvgPool1d,
+    GatedReadout,
+    GroupConv1d,
+    GroupConv2d,
+    LiftingConv,
+    LiftingConv1d,
+    LiftingConv2d,
+    MaxPool1d,
+    OrientationPool,
+    Readout,
+    Views,
+)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: LiftingConv1d(1, 2, 4, 3), "kernel_size must be odd .* got 4"),
+        (lambda: GroupConv2d(1, 2, 6), "kernel_size must be odd .* got 6"),
+        (lambda: LiftingConv1d(1, 2, 3, 0), "num_scales must be at least 1, got 0"),
+        (lambda: GroupConv1d(1, 2, 3, scale_extent=0), "scale_extent must be at least 1, got 0"),
+        (lambda: GroupConv1d(4, 6, 3, groups=4), "groups=4 must divide in_channels=4 and out_channels=6"),
+        (lambda: GroupConv1d(4, 6, 3, stride=0), "stride must be at least 1, got 0"),
+        (lambda: LiftingConv1d(1, 2, 3, 3, grid=Grid(2)), r"ndim=1, got Grid\(ndim=2, base=2\)"),
+        (lambda: LiftingConv1d(1, 2, 3, 3, max_pool=0), "max_pool must be at least 1, got 0"),
+        (lambda: Readout("sum"), "one of finest, mean, max, logsumexp, confident, got 'sum'"),
+        (lambda: Readout("max", positions="min"), "positions must be mean or max, got 'min'"),
+        (lambda: Readout("max", dropout=1.0), "dropout must be from 0 to below 1, got 1.0"),
+        (lambda: Readout("finest", dropout=0.1), "none can be left out, got dropout=0.1"),
+        (lambda: GatedReadout(2, 2, dropout=-0.1), "dropout must be from 0 to below 1, got -0.1"),
+        (lambda: OrientationPool("sum"), "mode must be max or mean, got 'sum'"),
+        (lambda: Views(0, Grid(1)), "num_scales must be at least 1, got 0"),
+        (lambda: Views(2, Grid(2, rotations=8)), "views at quarter turns only: use rotations=4 in place of 8"),
+        (lambda: LiftingConv2d(1, 2, (3, 3, 3), 2), r"must be a number or 2 of them, got \(3, 3, 3\)"),
+        (lambda: LiftingConv2d(1, 2, (3, 4), 2), r"kernel_size must be odd .* got \(3, 4\)"),
+        (lambda: GroupConv2d(1, 2, (3, 5), grid=Grid(2, rotations=4)), r"must be square, got kernel_size=\(3, 5\)"),
+        (lambda: GroupConv1d(1, 2, 3, padding_mode="same"), "one of zeros, .*, circular, got 'same'"),
+        (lambda: LiftingConv(1, 2, 3, 2), "expected a grid, got None"),
+        (lambda: BSpline(-1), "degree must be at least 0 and spacing above 0, got -1 and 1.0"),
+        (lambda: BSpline(2, 0.0), "degree must be at least 0 and spacing above 0, got 2 and 0.0"),
+    ],
+)
+def test_arguments_out_of_range(make: Callable[[], nn.Module], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    "module, input, message",
+    [
+        (LiftingConv1d(2, 3, 3, 2), noise(2, 50), r"shape \(B, C, L\), got \(2, 50\)"),
+        (LiftingConv2d(2, 3, 3, 2), noise(2, 2, 50), r"shape \(B, C, H, W\), got \(2, 2, 50\)"),
+        (LiftingConv1d(2, 3, 3, 2), noise(1, 3, 50), r"2 input channels, got 3 in an input of shape \(1, 3, 50\)"),
+        (LiftingConv1d(1, 3, 3, 2), torch.ones(1, 1, 50, dtype=torch.int64), "floating-point input, got torch.int64"),
+        (LiftingConv1d(1, 3, 3, 9), noise(1, 1, 100), "too short for 9 scales of base 2: .* at least 129 samples"),
+        (LiftingConv2d(1, 3, 3, 5), noise(1, 1, 64, 8), "too short for 5 scales of base 2: .* at least 9 samples"),
+        (LiftingConv1d(1, 3, 3, 3, max_pool=4), noise(1, 1, 12), r"level 2 of size \(3,\) is smaller than max_pool=4"),
+        (LiftingConv2d(1, 3, 3, 2, 3, max_pool=3), noise(1, 1, 99, 12), r"level 1 of size \(17, 2\) is smaller than"),
+        (GroupConv1d(4, 4, 3, scale_extent=3), pyramid(4, 2, 50), "scale extent of 3 needs at least 3 levels, got 2"),
+        (LiftingConv1d(1, 3, 3, 2), [noise(1, 1, 50)], r"a tensor of shape \(B, C, L\), got list"),
+        (Views(2, Grid(2)), [noise(1, 1, 50, 50)], r"a tensor of shape \(B, C, H, W\), got list"),
+        (
+            LiftingConv1d(1, 3, 3, 2),
+            noise(1, 1, 50).double(),
+            "torch.float64 does not go with .* torch.float32",
+        ),
+        (GroupConv1d(4, 4, 3), pyramid(3, 2, 50), "4 input channels, got 3"),
+        (
+            GroupConv1d(4, 4, 3),
+            pyramid(4, 2, 50, 50),
+            "expected levels on Grid.ndim=1, base=2., got levels on Grid",
+        ),
+        (MaxPool1d(5), pyramid(4, 5, 50), r"level 4 of size \(4,\) is smaller .* needs 5 samples"),
+        (AvgPool1d(9), pyramid(4, 4, 50), r"level 3 of size \(7,\) is smaller .* needs 9 samples"),
+    ],
+)
+def test_inputs_that_do_not_fit(module: nn.Module, input: Tensor | list[Tensor], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        module(input)
+
+
+def test_functional_refuses_even_kernels() -> None:
+    with pytest.raises(ValueError, match=r"odd sizes .* got \(3, 4\)"):
+        functional.lift(noise(1, 1, 9, 9), noise(1, 1, 3, 4), num_scales=1)
