@@ -1,0 +1,1 @@
+"""Sounds: decoding, the cache on disk, recordings and their windows."""

@@ -1,0 +1,55 @@
+"""Clips at another playback speed, by a resampler that has nothing to do with the networks."""
+
+from math import ceil
+
+import librosa
+import numpy as np
+import scipy.fft
+import torch
+from torch import Tensor
+
+
+def play(clip: Tensor, factor: float) -> Tensor:
+    """Play a clip faster or slower, as a turntable does: at double speed it is half as long.
+
+    Args:
+        clip: Waveform (1, T).
+        factor: Playback speed; 2 is twice as fast and an octave higher.
+
+    Returns:
+        Waveform (1, ⌈T / factor⌉).
+
+    >>> play(torch.ones(1, 8), 2).shape
+    torch.Size([1, 4])
+    """
+    played = librosa.resample(clip[0].numpy(), orig_sr=factor, target_sr=1, res_type="soxr_hq")
+    return torch.from_numpy(played)[None]
+
+
+def resample(x: Tensor, length: int) -> Tensor:
+    """Resample a sound (C, T) to another length, band-limited, in one step for any ratio.
+
+    It is the sum of the cosines of its discrete cosine transform, sampled elsewhere: those above half of the new rate
+    are left out. The cosines mirror the sound at its ends, so that there is no jump there, which would ring in a
+    Fourier transform.
+
+    Example:
+        >>> resample(torch.ones(1, 6), 4)
+        tensor([[1., 1., 1., 1.]])
+    """
+    old = x.shape[-1]
+    spectrum = scipy.fft.dct(x.numpy(), norm="ortho")[..., :length]
+    padded = np.pad(spectrum, [(0, 0)] * (x.ndim - 1) + [(0, length - spectrum.shape[-1])])
+    return torch.from_numpy(scipy.fft.idct(padded, norm="ortho") * np.float32((length / old) ** 0.5))
+
+
+def stretch(target: Tensor, factor: float) -> Tensor:
+    """Return a map of class numbers (T,) at another playback speed, by nearest neighbours.
+
+    Example:
+        >>> stretch(torch.tensor([1, 1, 2, 2, 3, 3]), 2)
+        tensor([1, 2, 3])
+    """
+    length = ceil(len(target) * (1 / factor))  # rounded as librosa does, so that it is the length of the sound
+    index = ((torch.arange(length) + 0.5) * (len(target) / length)).long()
+    return target[index]
