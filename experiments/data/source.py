@@ -1,121 +1,148 @@
-"""What a dataset is to the experiments: the contract that every file of this room fulfils."""
+"""What a dataset is to the experiments: a source of examples for training, validation and test."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
+import numpy as np
+import torch
+from torch import Tensor
 from torch.utils.data import Dataset
+
+from experiments.data.inputs import IGNORED, Input
+from experiments.data.transformation import Transformation, Transformed
 
 Stage = Literal["train", "val", "test"]
 Fold = int | str
 
 
-class Source(Protocol):
-    """A set of examples: its classes, and a torch ``Dataset`` for each stage.
+class Source:
+    """A set of examples, with a ``Dataset`` for each stage. A subclass defines `split`; the rest has defaults.
 
-    It need not inherit from this class. A YAML file in ``conf/data/`` names it by ``_target_``; the other keys are the
-    arguments of its constructor. If its targets are several labels each, the file begins with
-    ``defaults: [{override /task@_global_.task: multi_label}]``. What it may give beside this is in `Extras`.
+    A YAML file in ``conf/data/`` names it by ``_target_``; the other keys are the arguments of its constructor. An
+    example is (input, target), or (input, target, where): ``where`` says at which positions the target counts. The
+    target is what the task wants (`training.tasks`): a label, a value for each class, numbers, or a map of class
+    numbers of the size of the input, plus 256 times the number of the object where objects are known.
 
     Attributes:
-        classes: Names of the classes; the index is the label.
-        quantity: What `rescaled` changes, for titles and axes: ``"playback speed"``.
+        classes: Names of the classes; the index is the label. For a regression: names of the numbers.
+        input: Kind of input of the examples. ``None``: another kind than waveforms and images.
+        transformation: What tests at other scales, angles or reflections do. ``None``: there are none.
+        test_factors: Amounts of ``transformation`` to test at with ``rescale=null``.
+        folds: The folds of each stage. Empty: the set has none.
+        transforms: What is done at random to each training example first, such as a random crop.
+        repeats: How often each training example is used in an epoch.
 
     Example:
         >>> import torch
         >>> from torch.utils.data import TensorDataset
-        >>> class Tones:
-        ...     classes, quantity = ["low", "high"], "pitch"
+        >>> from experiments.data.source import Source
+        >>> class Tones(Source):
+        ...     classes = ["low", "high"]
         ...
         ...     def split(self, stage):
-        ...         return self.rescaled(stage, 1)
-        ...
-        ...     def rescaled(self, stage, factor):
         ...         labels = torch.arange(8) % 2
-        ...         pitch = factor * (1 + labels[:, None, None])
-        ...         return TensorDataset(torch.sin(0.1 * pitch * torch.arange(4000)), labels)
-        ...
-        ...     def check_factor(self, factor):
-        ...         if not factor > 0:
-        ...             raise ValueError(f"rescale={factor:g} is out of range; a pitch is above 0")
+        ...         return TensorDataset(torch.sin(0.1 * (1 + labels[:, None, None]) * torch.arange(4000)), labels)
+        >>> len(Tones().split("train"))
+        8
     """
 
-    classes: Sequence[str]
-    quantity: str
+    classes: Sequence[str] = ()
+    input: Input | None = None
+    transformation: Transformation | None = None
+    test_factors: Sequence[float] = ()
+    folds: Mapping[Stage, Sequence[Fold]] = {}
+    transforms: Sequence[Any] = ()
+    repeats: int = 1
 
-    def split(self, stage: Stage, /) -> Dataset[Any]:
-        """Gives the examples of a stage: items (input, target), a target as the task wants it (`training.task`)."""
+    def split(self, stage: Stage) -> Dataset[Any]:
+        """Return the examples of a stage."""
+        raise NotImplementedError
 
-    def rescaled(self, stage: Stage, factor: float, /) -> Dataset[Any]:
-        """Gives the same examples with all inputs rescaled by one factor; only those that are tested need it."""
+    def transformed(self, stage: Stage, factor: float) -> Dataset[Any]:
+        """Return the examples of a stage, all transformed by one amount.
 
-    def check_factor(self, factor: float, /) -> None:
-        """Raises ``ValueError`` if inputs cannot be rescaled by a factor."""
+        Raises:
+            ValueError: The amount is out of range.
+        """
+        self.check_factor(factor)
+        assert self.transformation is not None
+        return Transformed(self.split(stage), self.transformation, factor)
+
+    def check_factor(self, factor: float) -> None:
+        """Raise ``ValueError`` if the examples cannot be transformed by an amount."""
+        if self.transformation is None:
+            raise ValueError(f"rescale={factor:g}: {type(self).__name__} has no transformation; use rescale=[]")
+        self.transformation.check(factor)
+
+    def recordings(self, stage: Stage) -> Sequence[int] | None:
+        """Return for each example of a stage the number of the recording that it is a window of.
+
+        Recordings are then tested as wholes, by the mean of their windows' probabilities. ``None``: each example is
+        tested by itself.
+        """
+        return None
+
+    def files(self, stage: Stage) -> Sequence[Any] | None:
+        """Return the file of each example of a stage, for lists of predictions. ``None``: there are no files."""
+        return None
 
 
 def checked(source: Any) -> Source:
-    """Gives a source back, if it has all that one has.
+    """Return a source after a check that it is one.
 
     Raises:
-        ValueError: It lacks something.
+        ValueError: It is something else, or has no classes.
 
     Example:
         >>> checked([])
         Traceback (most recent call last):
-        ValueError: list is no dataset: it lacks classes, quantity, split, rescaled, check_factor (see data/source.py)
+        ValueError: list is not a dataset: it must be a subclass of experiments.data.source.Source
     """
-    needed = "classes", "quantity", "split", "rescaled", "check_factor"
-    if missing := [name for name in needed if not hasattr(source, name)]:
-        raise ValueError(f"{type(source).__name__} is no dataset: it lacks {', '.join(missing)} (see data/source.py)")
+    if not isinstance(source, Source):
+        raise ValueError(
+            f"{type(source).__name__} is not a dataset: it must be a subclass of experiments.data.source.Source"
+        )
+    if not source.classes:
+        raise ValueError(f"{type(source).__name__} has no classes; set its attribute classes to their names")
     return source
 
 
 def checked_factors(source: Source, factors: Any) -> list[float]:
-    """Gives the factors to test on, if a source can be rescaled by all of them.
+    """Return the amounts to test at, if a source can be transformed by all of them.
 
     Raises:
-        ValueError: It cannot, or they are no list of numbers.
+        ValueError: It cannot, or they are not a list of numbers.
 
     Example:
-        >>> checked_factors(None, 2)
+        >>> checked_factors(Source(), 2)
         Traceback (most recent call last):
-        ValueError: rescale=2 is no list of numbers; write rescale=[0.5,1,2], or rescale=[] for none
+        ValueError: rescale=2 is not a list of numbers; write rescale=[0.5,1,2], or rescale=[] for none
     """
     several = isinstance(factors, Sequence) and not isinstance(factors, str)
     if not several or not all(isinstance(factor, int | float) for factor in factors):
-        raise ValueError(f"rescale={factors} is no list of numbers; write rescale=[0.5,1,2], or rescale=[] for none")
+        raise ValueError(f"rescale={factors} is not a list of numbers; write rescale=[0.5,1,2], or rescale=[] for none")
     for factor in factors:
         source.check_factor(factor)
     return list(factors)
 
 
-@dataclass(frozen=True)
-class Extras:
-    """What some sources have beside `Source`, as attributes of the same names.
+def unpacked(example: Sequence[Any]) -> tuple[Tensor, Any]:
+    """Return the inputs and the targets of an example or a batch; a target is ``IGNORED`` where it does not count.
 
-    Attributes:
-        test_factors: Factors to test on with ``rescale=null``, in the source's own unit.
-        folds: The folds of each stage; empty: the set has none.
-        sample_rate: Rate of the waveforms, in Hz; None: it is not sound.
-        num_samples: Length of the waveforms, in samples; None: it is not sound, or they are not of one length.
-        recordings: Gives, of a stage, the number of the recording that each item is a window of. Recordings are then
-            tested as wholes, by the mean of their windows' probabilities. None, or giving None: every item by itself.
+    Example:
+        >>> import torch
+        >>> unpacked([torch.ones(1, 2), torch.tensor([1, 0]), torch.tensor([True, False])])[1]
+        tensor([  1, 255])
     """
+    x, target, *where = example
+    return x, target.masked_fill(~where[0].bool(), IGNORED) if where else target
 
-    test_factors: Sequence[float] = ()
-    folds: Mapping[Stage, Sequence[Fold]] = field(default_factory=dict)
-    sample_rate: int | None = None
-    num_samples: int | None = None
-    recordings: Callable[[Stage], Sequence[int] | None] | None = None
 
-    @classmethod
-    def of(cls, source: Source) -> "Extras":
-        """Takes them from a source.
+def as_target(value: Any) -> Any:
+    """Return an entry of an array of labels or numbers as the target of an example.
 
-        Example:
-            >>> class Silence:
-            ...     sample_rate = 8000
-            >>> Extras.of(Silence())
-            Extras(test_factors=(), folds={}, sample_rate=8000, num_samples=None, recordings=None)
-        """
-        return cls(**{f.name: getattr(source, f.name) for f in fields(cls) if hasattr(source, f.name)})
+    Example:
+        >>> as_target(np.array([2, 0])[0]), as_target(np.array([0.5, 3.0]))
+        (2, tensor([0.5000, 3.0000]))
+    """
+    return torch.from_numpy(np.asarray(value)).float() if np.ndim(value) else int(value)

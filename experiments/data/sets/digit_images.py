@@ -1,0 +1,122 @@
+"""Images as torch tensors, transformed and shrunk."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+Range = tuple[float, float]
+
+
+class Images(Dataset[tuple[Tensor, int]]):
+    """Labelled images: item i is (image (1, H, W) float32 within [0, 1], label).
+
+    Args:
+        images: uint8 images, shape (N, H, W).
+        labels: Labels, shape (N,).
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, item: int) -> tuple[Tensor, int]:
+        image = torch.from_numpy(self.images[item])[None].float() / 255
+        return image, int(self.labels[item])
+
+
+def rescale(image: Tensor, factor: float) -> Tensor:
+    """Resize an image, and cut or zero-pad it around its centre to its old size.
+
+    Args:
+        image: Image (C, H, W).
+        factor: 2 makes things twice as large.
+
+    Returns:
+        Image (C, H, W).
+
+    >>> rescale(torch.ones(1, 28, 28), 0.5).sum()
+    tensor(196.)
+    """
+    height, width = image.shape[1:]
+    size = max(1, round(height * factor)), max(1, round(width * factor))
+    resized = F.interpolate(image[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
+    top, left = (height - size[0]) // 2, (width - size[1]) // 2
+    return F.pad(resized, (left, width - size[1] - left, top, height - size[0] - top))  # negative numbers cut
+
+
+def turn(image: Tensor, degrees: float) -> Tensor:
+    """Turn an image (C, H, W) counterclockwise around its centre; it is black beyond its edges.
+
+    Example:
+        >>> turn(torch.tensor([[[0.0, 1.0], [0.0, 0.0]]]), 90).round()
+        tensor([[[1., 0.],
+                 [0., 0.]]])
+    """
+    height, width = image.shape[1:]
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    # Where each pixel comes from, in units of half the width and half the height.
+    theta = torch.tensor([[cos, -sin * height / width, 0], [sin * width / height, cos, 0]], dtype=image.dtype)
+    grid = F.affine_grid(theta[None], [1, *image.shape], align_corners=False)
+    return F.grid_sample(image[None], grid, "bilinear", "zeros", align_corners=False)[0]
+
+
+def shrink(image: np.ndarray, factor: float) -> np.ndarray:
+    """Shrink an image with Pillow (bicubic, anti-aliased) and put it in the centre of a black one of the old size.
+
+    Args:
+        image: uint8 image, shape (H, W).
+        factor: Factor, at most 1.
+
+    >>> shrink(np.full((28, 28), 200, np.uint8), 0.5)[[0, 14], [14, 14]].tolist()
+    [0, 200]
+    """
+    height, width = (max(1, round(n * factor)) for n in image.shape)
+    canvas = np.zeros_like(image)
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    canvas[top : top + height, left : left + width] = resize(image, (height, width))
+    return canvas
+
+
+def shrink_aliased(image: np.ndarray, factor: float) -> np.ndarray:
+    """Shrink an image around its centre with Pillow, bicubic and without anti-aliasing.
+
+    Each pixel is looked up where it comes from, as torchvision's ``RandomAffine`` does with Pillow images.
+
+    Args:
+        image: uint8 image, shape (H, W).
+        factor: Factor, above 0.
+    """
+    height, width = image.shape
+    # x ↦ c + (x - c) / factor around the centre c
+    matrix = 1 / factor, 0, width / 2 * (1 - 1 / factor), 0, 1 / factor, height / 2 * (1 - 1 / factor)
+    moved = Image.fromarray(image).transform((width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
+    return np.asarray(moved)
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize an image with Pillow (bicubic, anti-aliased).
+
+    Args:
+        image: uint8 image, shape (H, W) or (H, W, 3).
+        size: New height and width, in pixels.
+    """
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
+
+
+def rotate(image: np.ndarray, angle: float) -> np.ndarray:
+    """Turn an image around its centre with Pillow (bicubic), counterclockwise; it is black beyond its edges.
+
+    Args:
+        image: uint8 image, shape (H, W) or (H, W, 3).
+        angle: Angle, in degrees. Quarter turns of square images are exact.
+
+    >>> rotate(np.array([[1, 2], [3, 4]], np.uint8), 90)
+    array([[2, 4],
+           [1, 3]], dtype=uint8)
+    """
+    return np.asarray(Image.fromarray(image).rotate(angle, Image.Resampling.BICUBIC))
