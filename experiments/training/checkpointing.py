@@ -1,53 +1,59 @@
-"""The two checkpoints of a run: its best epoch and its last. Each is whole, whatever ends the run."""
+"""The two checkpoints of a run: its best epoch and its last. Each is complete, whatever ends the run."""
 
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import lightning as L
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from experiments.run import Run, read_checkpoint
-from experiments.training.task import Task
+from experiments.card import read_checkpoint
+from experiments.files import whole
+from experiments.run import Run
+from experiments.training.classifier import Classifier
+from experiments.training.tasks.task import Task
 
 log = logging.getLogger(__name__)
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes a checkpoint beside the old one, and then in its place: a kill or a full disk leaves the old one.
+    """A writer of checkpoints that replaces the old one at the end: a kill or a full disk leaves the old one.
 
-    Lightning's own way is by a file in ``$TMPDIR``, and from another disk that is moved by copying over the old one.
+    Lightning writes to a file in ``$TMPDIR``, which is copied over the old one if it is on another disk.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Writes a checkpoint.
+        """Write a checkpoint.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The file cannot be written.
         """
-        unfinished = Path(path).with_suffix(".partial")
-        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         try:
-            with unfinished.open("wb") as file:
+            with whole(path) as unfinished, unfinished.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:
-            unfinished.unlink(missing_ok=True)
             raise OSError(
                 f"{path} cannot be written ({getattr(error, 'strerror', None) or error}); the checkpoints before it "
-                "are untouched: make room, and go on with resume=…"
+                "are untouched: make room, and continue with resume=…"
             ) from error
-        unfinished.replace(path)
 
 
 class Checkpoints(ModelCheckpoint):
-    """Keeps one checkpoint, and finds it again if the run's folder was moved."""
+    """A callback that keeps one checkpoint, and finds it again if the folder of the run was moved."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save a checkpoint, unless the metric that chooses it is NaN."""
+        if self.monitor not in cast(Classifier, pl_module).unmeasured:
+            super().on_train_epoch_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the best score and the file that has it; Lightning would forget both if the folder is another."""
+        """Load the best score and its file. Lightning would forget both if the folder was moved."""
 
         def here(path: str) -> str:
             return path and str(Path(self.dirpath or "") / Path(path).name)
@@ -58,13 +64,13 @@ class Checkpoints(ModelCheckpoint):
 
 
 def checkpoints(run: Run, task: Task) -> list[ModelCheckpoint]:
-    """Makes the callbacks that write them.
+    """Return the callbacks that write the checkpoints.
 
     Args:
         run: The run, for its folder.
         task: Says which epoch is the best.
     """
-    # At the end of epochs only: from within one, a run cannot go on to the same result.
+    # At the end of epochs only: from within an epoch, a run cannot continue to the same result.
     always: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
     best = Checkpoints(run.checkpoints, run.best.stem, monitor=task.monitor, mode=task.mode, **always)
     last = Checkpoints(run.checkpoints, run.last.stem, **always)
@@ -72,10 +78,10 @@ def checkpoints(run: Run, task: Task) -> list[ModelCheckpoint]:
 
 
 def newest(run: Run) -> Path | None:
-    """Gives the checkpoint to go on from: the last, or the best if the last is damaged; None if there is none.
+    """Return the checkpoint to continue from: the last, or the best if the last is damaged. ``None``: there is none.
 
     Raises:
-        ValueError: There are some, and all are damaged.
+        ValueError: All checkpoints are damaged.
     """
     damaged = []
     for file in run.last, run.best:
@@ -87,8 +93,8 @@ def newest(run: Run) -> Path | None:
             damaged.append(str(error))
             continue
         if file != run.last:
-            log.warning("%s; going on from the best epoch, %s", damaged or f"{run.last} is missing", file)
+            log.warning("%s; continuing from the best epoch, %s", damaged or f"{run.last} is missing", file)
         return file
     if damaged:
-        raise ValueError(f"{damaged[0]}; there is no other to go on from, so start the run anew in another folder")
+        raise ValueError(f"{damaged[0]}; there is no other checkpoint; start the run again in another folder")
     return None

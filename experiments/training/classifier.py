@@ -1,4 +1,4 @@
-"""The LightningModule: any network that gives logits, trained for a task."""
+"""The LightningModule: any network, trained for a task."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,25 +12,26 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from experiments.run import Card
+from experiments.card import Card
+from experiments.data.source import unpacked
 from experiments.training.loading import epoch_seed
-from experiments.training.task import Task
+from experiments.training.tasks.task import Task
 from wavenets.losses import admissibility
 
 
 class Classifier(L.LightningModule):
-    """Trains a network to tell classes apart.
+    """A network that is trained for a task.
 
     Args:
-        network: Maps (B, …) to logits (B, num_classes).
+        network: Maps (B, …) to (B, num_outputs), or to maps (B, num_outputs, …).
         task: The loss and the metrics.
         optimizer: Makes the optimizer of the parameters.
-        scheduler: Makes the scheduler of the optimizer; None: the learning rate stays. A plateau scheduler is given the
-            task's monitored metric. One that takes ``total_steps`` is given them and steps with every batch, any other
-            with every epoch.
+        scheduler: Makes the scheduler of the optimizer. ``None``: the learning rate stays. A plateau scheduler receives
+            the task's monitored metric. One that takes ``total_steps`` receives them and steps with each batch, any
+            other with each epoch.
         wavelet_loss: Weight of the admissibility loss.
-        seed: Of dropout and all else that is random in training.
-        card: What `experiments.run` needs to make the network again; it is kept in the checkpoints.
+        seed: Seed of dropout and everything else that is random in training.
+        card: What `experiments.card` needs to make the network again; it is kept in the checkpoints.
     """
 
     def __init__(
@@ -49,21 +50,23 @@ class Classifier(L.LightningModule):
         self.per_batch = scheduler is not None and "total_steps" in signature(scheduler).parameters
         self.train_metrics, self.val_metrics = task.metrics("train_"), task.metrics("val_")
         self._validated: int | None = None
+        self.unmeasured = set[str]()  # validation metrics that are NaN
 
     @property
     def measured(self) -> dict[str, Tensor]:
         """The metrics of this epoch; without validation in it the trainer still has those of an earlier one."""
         validated = self._validated == self.current_epoch
         metrics: Mapping[str, Tensor] = self.trainer.callback_metrics
-        return {name: value for name, value in metrics.items() if validated or not name.startswith("val_")}
+        known = {name: value for name, value in metrics.items() if not value.isnan()}  # NaN: no example to measure on
+        return {name: value for name, value in known.items() if validated or not name.startswith("val_")}
 
     def on_train_epoch_start(self) -> None:
-        """Makes the random numbers of an epoch depend on the seed and the epoch alone, so that runs can be resumed."""
+        """Make the random numbers of an epoch depend on the seed and the epoch alone, so that runs can be resumed."""
         L.seed_everything(epoch_seed(self.seed, self.current_epoch, self.global_rank), verbose=False)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        """Gives the loss of a batch."""
-        x, target = batch
+    def training_step(self, batch: list[Tensor], index: int) -> Tensor:
+        """Return the loss of a batch."""
+        x, target = unpacked(batch)
         logits = self.network(x)
         loss = self.task.loss(logits, target)
         self.train_metrics.update(logits.detach(), target)
@@ -72,51 +75,56 @@ class Classifier(L.LightningModule):
         self.log_dict(self.train_metrics, on_step=False, on_epoch=True)
         return loss + self.wavelet_loss * admissibility(self.network) if self.wavelet_loss else loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        """Counts a batch."""
-        x, target = batch
+    def validation_step(self, batch: list[Tensor], index: int) -> None:
+        """Update the metrics with a batch."""
+        x, target = unpacked(batch)
         logits = self.network(x)
+        self.log("val_loss", self.task.loss(logits, target), sync_dist=True)  # checks the targets
         self.val_metrics.update(logits, target)
-        self.log("val_loss", self.task.loss(logits, target), sync_dist=True)
-        self.log_dict(self.val_metrics, prog_bar=True, on_step=False, on_epoch=True)
 
     def on_validation_epoch_end(self) -> None:
-        """Notes that the metrics are of this epoch."""
+        """Log the metrics but those that are NaN, so that checkpoints, early stopping and plateau pass over them."""
         self._validated = self.current_epoch
+        metrics = self.val_metrics.compute()
+        self.unmeasured = {name for name, value in metrics.items() if value.isnan()}
+        for name in self.unmeasured:
+            self.trainer.callback_metrics.pop(name, None)  # that of an earlier epoch
+        self.log_dict({name: x for name, x in metrics.items() if name not in self.unmeasured}, prog_bar=True)
+        self.val_metrics.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Makes the optimizer and its scheduler."""
+        """Return the optimizer and its scheduler."""
         optimizer = self.make_optimizer(self.parameters())
         if self.make_scheduler is None:
             return optimizer
         steps = {"total_steps": self._total_steps()} if self.per_batch else {}
         scheduler = self.make_scheduler(optimizer, **steps)
         interval = "step" if self.per_batch else "epoch"
-        # Not strict: an epoch without validation has no metric to look at.
+        # Not strict: an epoch without validation has no metric.
         how: Any = {"monitor": self.task.monitor, "interval": interval, "strict": False}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, **how}}
 
     def _total_steps(self) -> int:
         steps = int(self.trainer.estimated_stepping_batches)
-        # To count them the trainer has begun to load the first epoch; a resumed run must load the one that it is at.
+        # To count them the trainer has begun to load the first epoch; a resumed run must load its current epoch.
         self.trainer.fit_loop._combined_loader = None
         return steps
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Steps after a batch. After an epoch the trainer comes too late: the checkpoint is saved."""
+        """Step after a batch. After an epoch the trainer would step too late: the checkpoint is saved before."""
         if self.per_batch:
             scheduler.step()
 
     def on_train_epoch_end(self) -> None:
-        """Steps after an epoch, so that the checkpoint holds the step.
+        """Step after an epoch, so that the checkpoint holds the step.
 
         Raises:
-            ValueError: The loss is not a number, or infinite: such a network is kept in no checkpoint.
+            ValueError: The loss is NaN or infinite. Such a network is kept in no checkpoint.
         """
         for name in "train_loss", "val_loss":
             if not isfinite(loss := float(self.trainer.callback_metrics.get(name, 0.0))):
                 epoch = self.current_epoch + 1
-                raise ValueError(f"{name} is {loss} in epoch {epoch}: training went astray; try a lower optimizer.lr")
+                raise ValueError(f"{name} is {loss} in epoch {epoch}: training diverged; try a lower optimizer.lr")
         scheduler: Any = self.lr_schedulers()
         if isinstance(scheduler, ReduceLROnPlateau):
             if (value := self.measured.get(self.task.monitor)) is not None:
@@ -125,7 +133,7 @@ class Classifier(L.LightningModule):
             scheduler.step()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the card, and how good the network is at this point."""
+        """Keep the card, and the metrics at this point."""
         if self.card is None:
             return
         metrics = self.measured

@@ -10,22 +10,22 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from experiments.data.augment import Mix, Transform
-from experiments.data.augmented import Augmented
-from experiments.data.source import Extras, Source
-from experiments.data.subset import share
+from experiments.data.inputs import Image
+from experiments.data.source import Source
+from experiments.data.transforms import Mix, Transform
+from experiments.data.wrappers import Augmented, share
 
 
 class Batches(L.LightningDataModule):
     """The training and validation batches of a dataset.
 
     Args:
-        dataset: gives the splits.
-        batch_size: clips per batch and device.
-        num_workers: loading processes; 0 loads in the trainer's own.
-        seed: of the order of the training clips, of their augmentation, and of which share of them it is.
-        fraction: share of the training clips that is used.
-        transforms: augmentation of the training clips.
+        dataset: Has the splits.
+        batch_size: Examples in a batch, on each device.
+        num_workers: Number of loading processes. 0: the process of the trainer loads.
+        seed: Seed of the order of the training examples, of their augmentation, and of the share that is used.
+        fraction: Share of the training examples that is used.
+        transforms: Augmentation of the training examples, after the transforms of the dataset.
     """
 
     def __init__(
@@ -39,40 +39,42 @@ class Batches(L.LightningDataModule):
     ) -> None:
         super().__init__()
         self.dataset, self.batch_size, self.num_workers, self.seed = dataset, batch_size, num_workers, seed
-        self.fraction, self.transforms = fraction, transforms
+        self.fraction, self.transforms = fraction, [*dataset.transforms, *transforms]
 
     def prepare_data(self) -> None:
-        """Lets one process per machine decode what is not in the cache."""
+        """Let one process on each machine decode what is not in the cache."""
         _ = self.examples
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Gives the training clips, shuffled and augmented anew in every epoch."""
+        """Return the training examples, shuffled and augmented differently in each epoch."""
         assert self.trainer is not None
         examples = share(self.dataset.split("train"), self.fraction, self.seed)
-        clips: Dataset[Any] = Augmented(examples, self.transforms, len(self.dataset.classes), self.seed)
-        sampler = _Positions(clips, self.trainer.world_size, self.trainer.global_rank, seed=self.seed)
+        classes, repeats = len(self.dataset.classes), self.dataset.repeats
+        augmented: Dataset[Any] = Augmented(examples, self.transforms, classes, self.seed, repeats)
+        sampler = _Positions(augmented, self.trainer.world_size, self.trainer.global_rank, seed=self.seed)
         # The trainer sets the epoch as well, but after a resumed run's workers have begun to load. (At that point its
         # current_epoch is one behind.)
         progress: Any = self.trainer.fit_loop.epoch_progress.current
         sampler.set_epoch(progress.processed)
         return DataLoader(
-            clips,
+            augmented,
             self.batch_size,
             sampler=sampler,
+            drop_last=len(sampler) % self.batch_size == 1 < self.batch_size,  # batch norm cannot train on one example
             num_workers=self.num_workers,
             worker_init_fn=partial(_seed_worker, self.seed, sampler),
-            generator=torch.Generator(),  # else the loader draws a global random number whenever it is started
+            generator=torch.Generator(),  # otherwise the loader draws a global random number whenever it is started
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Gives the numbers of examples to the checkpoint."""
+        """Return the numbers of examples, for the checkpoint."""
         return {"examples": self.examples}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Compares them with those of a checkpoint.
+        """Compare the numbers of examples with those of a checkpoint.
 
         Raises:
-            ValueError: They are others, so that a resumed run would not be the run that began.
+            ValueError: They differ, so that a resumed run would not be the run that began.
         """
         if (now := self.examples) != (before := state_dict["examples"]):
             raise ValueError(
@@ -81,24 +83,26 @@ class Batches(L.LightningDataModule):
 
     @cached_property
     def examples(self) -> list[int]:
-        """The numbers of training and validation examples."""
+        """Numbers of training and validation examples."""
         splits: list[Any] = [self.dataset.split("train"), *([self.dataset.split("val")] if self.validated else [])]
         return [len(split) for split in splits]
 
     @property
     def validated(self) -> bool:
         """Whether there are validation examples; only a set in folds may have none."""
-        return bool(Extras.of(self.dataset).folds.get("val", True))
+        return bool(self.dataset.folds.get("val", True))
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
-        """Gives all validation clips in order; none if there are none."""
+        """Return all validation examples in order; an empty list if there are none."""
         if not self.validated:
             return []
-        return DataLoader(self.dataset.split("val"), self.batch_size, num_workers=self.num_workers)
+        input = self.dataset.input
+        batch_size = 1 if isinstance(input, Image) and input.size is None else self.batch_size  # images of any size
+        return DataLoader(self.dataset.split("val"), batch_size, num_workers=self.num_workers)
 
 
 def epoch_seed(*numbers: int) -> int:
-    """Mixes a seed with the epoch, the rank, … to a seed of its own.
+    """Return a seed made of a seed, the epoch, the rank, ….
 
     >>> epoch_seed(0, 1) == epoch_seed(1, 0)
     False
@@ -107,7 +111,7 @@ def epoch_seed(*numbers: int) -> int:
 
 
 class _Positions(DistributedSampler[Any]):
-    """Gives (epoch, item): what an augmented example depends on beside the seed."""
+    """A sampler of (epoch, item), which an augmented example depends on beside the seed."""
 
     def __iter__(self) -> Iterator[Any]:
         return zip(repeat(self.epoch), super().__iter__())

@@ -18,10 +18,10 @@ LARGEST = 2**31 - 1
 
 
 def keep_freed_memory() -> None:
-    """Tells the C allocator to keep large blocks that are freed, for the next step, rather than give them back.
+    """Let the C allocator keep freed large blocks for the next step, rather than return them to the system.
 
-    Fresh pages are zeroed by the kernel one by one: on a CPU that is a tenth of a step or more. On Linux with glibc; on
-    other systems nothing happens.
+    The kernel zeroes new pages one by one, which takes a tenth of a step or more on a CPU. This works on Linux with
+    glibc; on other systems nothing happens.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(M_MMAP_THRESHOLD, LARGEST)
@@ -29,19 +29,19 @@ def keep_freed_memory() -> None:
 
 
 def checkpoint_activations(network: nn.Module) -> nn.Module:
-    """Keeps only what goes into each block in training, and compute what is inside once more in the backward pass.
+    """Keep only the input of each block in training, and compute the block a second time in the backward pass.
 
     Args:
-        network: changed in place; its parameters and their names stay.
+        network: Network, changed in place; its parameters and their names stay.
 
     Returns:
         The network.
 
     Raises:
-        ValueError: it is not of blocks, as the networks of wavenets.models are.
+        ValueError: The network does not consist of blocks, as the networks of wavenets.models are.
     """
     if not isinstance(network, Network):
-        raise ValueError(f"checkpointing=true is for the networks of wavenets.models; {type(network).__name__} is none")
+        raise ValueError(f"checkpointing=true is for the networks of wavenets.models, not for {type(network).__name__}")
     for block in blocks(network):
         norms = [module for module in block.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
         block.forward = partial(_run, block, block.forward, norms)
@@ -51,7 +51,7 @@ def checkpoint_activations(network: nn.Module) -> nn.Module:
 def blocks(network: Network) -> list[nn.Module]:
     """Return the parts of a network that are recalculated one by one."""
     encoder, decoder = network.encoder, network.decoder
-    if not isinstance(encoder, Encoder):  # such as one of timm: its parts are its own
+    if not isinstance(encoder, Encoder):  # such as one of timm, whose parts are unknown
         return []
     steps = decoder.steps.children() if isinstance(decoder, Decoder) else []
     return [encoder.stem, *(block for stage in encoder.body.children() for block in stage.children()), *steps]
@@ -69,7 +69,7 @@ def _run(block: nn.Module, forward: Any, norms: list[Any], *args: Any) -> Any:
 
 @contextmanager
 def _without_statistics(norms: list[Any]) -> Iterator[None]:
-    """Batch norms see a batch twice, but count it once."""
+    """Let batch norms count a batch once, although they see it twice."""
     before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0

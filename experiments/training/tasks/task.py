@@ -1,0 +1,94 @@
+"""The base class of tasks: the loss, the metrics, and the meaning of a network's output."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric, MetricCollection
+
+
+class Task:
+    """What a network is trained for. A subclass defines `loss` and `metrics`; the rest has defaults.
+
+    Args:
+        num_classes: Number of classes of the data.
+        monitor: Validation metric that chooses the best epoch: ``"val_"`` and the name of a metric, or ``"val_loss"``.
+        mode: ``"max"`` if more of it is better, ``"min"`` if less is.
+
+    Attributes:
+        num_outputs: Number of the network's outputs, for each example or position.
+    """
+
+    def __init__(self, num_classes: int, monitor: str, mode: str) -> None:
+        self.num_classes = self.num_outputs = num_classes
+        self.monitor, self.mode = monitor, mode
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the mean loss of a batch.
+
+        Args:
+            logits: Outputs of the network, (B, num_outputs) or (B, num_outputs, …).
+            target: Targets of the data.
+
+        Raises:
+            ValueError: The targets are not of this task's kind.
+        """
+        raise NotImplementedError
+
+    def metrics(self, prefix: str = "") -> MetricCollection:
+        """Return metrics of (logits, target) by name; ``prefix`` stands before their names."""
+        raise NotImplementedError
+
+    def details(self) -> dict[str, Metric]:
+        """Return metrics of (logits, target) whose values are lists, such as a ``confusion`` matrix."""
+        return {}
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the probability of each class, (B, num_classes) or (B, num_classes, …)."""
+        return logits.softmax(1)
+
+    def logits(self, probabilities: Tensor) -> Tensor:
+        """Return logits that have these `probabilities`."""
+        return probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
+
+    def scores(self, logits: Tensor, target: Tensor) -> Tensor | None:
+        """Return how good each output of a batch is, (B,), to choose examples to look at. ``None``: there are none."""
+        return None
+
+    def prepare(self, source: Any) -> Mapping[str, Any]:
+        """Return arguments of the task that the training examples decide. They are kept in the configuration."""
+        return {}
+
+
+def headline(monitor: str, names: Sequence[str]) -> str:
+    """Return the metric that results are reported by: the monitored one, or a usual one if the loss is monitored.
+
+    Example:
+        >>> headline("val_auroc", ["auroc", "average_precision"]), headline("val_loss", ["accuracy"])
+        ('auroc', 'accuracy')
+    """
+    name = monitor.removeprefix("val_")
+    return next(usual for usual in (name, "accuracy", "dice", "mae", "auroc", *names) if usual in names)
+
+
+def shown(name: str, value: float) -> str:
+    """Return a metric's value as people write it.
+
+    Example:
+        >>> shown("val_accuracy", 0.5), shown("val_loss", 0.5)
+        ('50.0%', '0.500')
+    """
+    return f"{value:.1%}" if name.endswith("accuracy") else f"{value:.3f}"
+
+
+def kind(target: Tensor) -> str:
+    """Return the type and shape of targets, for messages."""
+    return f"{str(target.dtype).removeprefix('torch.')} targets ({', '.join(['B', *map(str, target.shape[1:])])})"
+
+
+def of_one_process(metrics: nn.Module) -> None:
+    """Let metrics be computed without waiting for other processes, as one process tests."""
+    for metric in metrics.modules():
+        if isinstance(metric, Metric):
+            metric.distributed_available_fn = lambda: False

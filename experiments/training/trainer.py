@@ -1,0 +1,96 @@
+"""The trainer of a run, with its callbacks and loggers."""
+
+import logging
+import sys
+import warnings
+from inspect import signature
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import LambdaCallback
+from omegaconf import DictConfig, OmegaConf
+
+from experiments.files import whole
+from experiments.run import Run
+from experiments.training.checkpointing import WholeFiles, checkpoints
+from experiments.training.epoch_log import EpochLog
+from experiments.training.tasks.task import Task, headline
+from experiments.trust import as_list
+
+NOISE = (
+    ".*does not have many workers.*",
+    ".*exists and is not empty.*",
+    ".*LeafSpec.*",
+    "No (positive|negative) samples.*",
+    ".*conditioned on metric.*",
+    ".*recommended to use `self.log.*sync_dist.*",  # the metrics are of all devices already
+    ".*could not find the monitored key.*",
+    "Total length of `list` across ranks is zero.*",
+)
+
+
+def quiet() -> None:
+    """Silence warnings of Lightning and torchmetrics that a run cannot act on."""
+    for noise in NOISE:
+        warnings.filterwarnings("ignore", noise)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+
+
+def make_trainer(cfg: DictConfig, run: Run, task: Task) -> tuple[L.Trainer, EpochLog]:
+    """Return the trainer, with the callbacks and loggers of the configuration beside those that a run needs.
+
+    Args:
+        cfg: The composed configuration.
+        run: The run, for its folder.
+        task: Says which epoch is the best.
+
+    Returns:
+        The trainer, and the log of its epochs.
+    """
+    make = instantiate(cfg.trainer, _partial_=True)
+    asked: dict[str, Any] = make.keywords
+    ours: dict[str, Any] = {
+        "enable_model_summary": False,
+        "enable_progress_bar": sys.stdout.isatty(),
+        "default_root_dir": run.folder,
+    }
+    epochs = EpochLog(run.metrics, headline(task.monitor, [str(name) for name in task.metrics()]))
+    # Not before training begins: with a value that the trainer refuses, a run could never be resumed.
+    keep = LambdaCallback(on_train_start=lambda trainer, _: save_config(cfg, run) if trainer.is_global_zero else None)
+    callbacks = [*(instantiate(node) for node in (cfg.callbacks or {}).values()), *as_list(asked.get("callbacks"))]
+    loggers = [instantiate(node, save_dir=str(run.folder / "logs")) for node in (cfg.logger or {}).values()]
+    # true lets Lightning choose a logger, which it does only if no other is given.
+    others = as_list(asked.get("logger") or None)
+    logger = (loggers or True) if others == [True] else [*loggers, *others]
+    on_gpu = torch.cuda.is_available() and asked.get("accelerator") != "cpu"
+    if unknown := sorted(asked.keys() - signature(L.Trainer).parameters.keys()):
+        raise ValueError(f"trainer.{unknown[0]} is unknown; see the arguments of Lightning's Trainer")
+    trainer: L.Trainer = make(
+        **{key: value for key, value in ours.items() if key not in asked},
+        callbacks=[epochs, keep, *callbacks, *checkpoints(run, task)],
+        plugins=[WholeFiles(), *as_list(asked.get("plugins"))],
+        logger=logger or False,
+        sync_batchnorm=bool(asked.get("sync_batchnorm")) and on_gpu,  # torch has it for GPUs only
+    )
+    return trainer, epochs
+
+
+def check_stopping(trainer: L.Trainer, validated: bool) -> None:
+    """Check that early stopping has something to look at.
+
+    Raises:
+        ValueError: It has not.
+    """
+    if validated and trainer.limit_val_batches != 0:
+        return
+    for callback in trainer.early_stopping_callbacks:
+        if str(getattr(callback, "monitor", "")).startswith("val_"):
+            raise ValueError("callbacks=early_stopping needs validation examples; leave it out, or set data.val_fold")
+
+
+def save_config(cfg: DictConfig, run: Run) -> None:
+    """Write a run's config.yaml, whole or not at all."""
+    with whole(run.config) as unfinished:
+        OmegaConf.save(cfg, unfinished, resolve=True)
