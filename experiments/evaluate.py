@@ -3,65 +3,81 @@
 import logging
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
-from experiments.data.relabel import Relabelled
-from experiments.data.source import Extras, checked, checked_factors
+from experiments.card import find_checkpoint, load_network
+from experiments.data.source import checked, checked_factors
+from experiments.data.wrappers import Relabelled
 from experiments.errors import one_line_errors
-from experiments.report.results import draw, report
+from experiments.evaluation.device import as_run, place
+from experiments.evaluation.report import draw, report
+from experiments.evaluation.views import asked_views, on_views
 from experiments.report.tables import show_results
-from experiments.run import Results, find_checkpoint, load_network
-from experiments.training.place import as_run, place
+from experiments.results import Results
 from experiments.trust import as_list, build
 
 log = logging.getLogger(__name__)
 
 
-def evaluate(cfg: DictConfig) -> tuple[Results, Path]:
-    """Tests the network of a checkpoint on the test fold of its run, or on other data with the same classes.
+def evaluate(cfg: DictConfig) -> tuple[Results, Path, Results | None]:
+    """Test the network of a checkpoint on the test fold of its run, or on other data with the same classes.
 
     Args:
         cfg: The composed configuration, see conf/evaluate.yaml.
 
     Returns:
-        The results, and the JSON file beside the checkpoint that they were written to.
+        The results, the JSON file beside the checkpoint that they were written to, and, if views are asked for, the
+        results of the network on these, which are in a file whose name begins with views_.
 
     Raises:
-        FileNotFoundError: There is no such checkpoint, or no such data.
-        ValueError: The checkpoint or a value is no good.
+        FileNotFoundError: The checkpoint or the data are missing.
+        ValueError: The checkpoint is damaged, or a value is wrong.
     """
     file = find_checkpoint(cfg.ckpt)
     if file.suffix == ".json":
-        raise ValueError(f"{file} would be overwritten by its own results; give it another suffix")
+        raise ValueError(f"{file} would be overwritten by its own results; rename it, with another suffix")
     trust = as_list(cfg.trust)
     network, card = load_network(file, trust)
     changes: Any = OmegaConf.to_container(cfg.data)
     before = card.config["data"]
     source = Relabelled(checked(build(before | changes, trust)), card.classes)
     if "root" not in changes and changes.get("test_fold", before.get("test_fold")) != before.get("test_fold"):
-        log.warning("the network was trained or validated on fold %s: it knows these examples", changes["test_fold"])
+        log.warning(
+            "the network was trained or validated on fold %s: its results there are too good",
+            changes["test_fold"],
+        )
     task = card.task(trust)
-    factors = next(f for f in (cfg.rescale, card.config["rescale"], Extras.of(source).test_factors) if f is not None)
+    factors = next(f for f in (cfg.rescale, card.config["rescale"], source.test_factors) if f is not None)
     checked_factors(source, factors)
-    results = report(place(network, as_run(cfg.trainer, card)), card, task, source, factors)
-    results.save(file.with_suffix(".json"))
-    draw(results, source.quantity, file.parent, f"{file.stem}_")
-    return results, file.with_suffix(".json")
+    trainer = as_run(cfg.trainer, card)
+
+    def test(network: nn.Module, views: dict[str, Any], name: str) -> Results:
+        results, measured = report(place(network, trainer), card, task, source, factors)
+        results = replace(results, views=views)
+        results.save(file.with_name(f"{name}.json"))
+        draw(results, measured, task, source, file.parent, f"{name}_")
+        return results
+
+    views, wrapped = asked_views(cfg.views), on_views(network, task, cfg.views)
+    results = test(network, {}, file.stem)
+    return results, file.with_suffix(".json"), test(wrapped, views, f"views_{file.stem}") if views else None
 
 
 @hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="evaluate")
 def command(cfg: DictConfig) -> None:
-    """Runs the command with a configuration."""
+    """Run the command with a configuration."""
     with one_line_errors():
         show_results(*evaluate(cfg))
 
 
 def main(cfg: DictConfig | None = None) -> None:
-    """Runs the command."""
+    """Run the command."""
     # Any key of the data may be given; Hydra would ask for a plus before those that conf/evaluate.yaml does not have.
     sys.argv = [re.sub(r"^data\.", "++data.", argument) for argument in sys.argv]
     command(cfg)

@@ -1,7 +1,7 @@
-"""A network and its plain twin on a signal, and on the same signal moved: rescaled, turned, or both.
+"""A network and its plain twin on a signal, and on the same signal moved: transformed, turned, or both.
 
-Features that say the same of both are compared with those that they should be: level i of the moved signal with level
-i + steps of the original, turned as the image was, and of the same size.
+Features of the moved signal are compared with what they should be: level i of the moved signal with level i + steps of
+the original, turned as the image was, and of the same size.
 """
 
 import math
@@ -12,26 +12,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from experiments.data.images import turn
-from experiments.data.playback import play
-from experiments.training.task import Task
+from experiments.data.sets.digit_images import turn
+from experiments.data.sound.playback import play
+from experiments.training.tasks.task import Task
 from wavenets import Grid
 from wavenets.models import Network, Options
 from wavenets.models.network import normalized, reshaped, weights_of
 from wavenets.nn import OrientationPool
 
-NEAR = 0.03  # of a step: a factor as near as this to one of the grid is meant to be that one
+NEAR = 0.03  # share of a step: a factor that is so near to one of the grid is taken for it
 
 
 @dataclass(frozen=True)
 class Move:
-    """What is done to a signal: it is made smaller, as playing a sound faster does, and turned counterclockwise.
+    """A move of a signal: it is made smaller, as playing a sound faster does, and turned counterclockwise.
 
     Attributes:
-        shrink: By this factor; the playback speed of a sound, 1 / size of an image.
-        degrees: By this angle.
-        steps: The nearest number of steps on the network's grid.
-        on_grid: Whether it is these steps, and whole quarter turns: then features move exactly.
+        shrink: Factor; the playback speed of a sound, 1 / size of an image.
+        degrees: Angle.
+        steps: Nearest number of steps on the grid of the network.
+        on_grid: Whether the move consists of these steps and of quarter turns: then features move exactly.
     """
 
     shrink: float
@@ -41,7 +41,7 @@ class Move:
 
     @classmethod
     def on(cls, grid: Grid, shrink: float = 1.0, degrees: float = 0.0) -> "Move":
-        """Finds a move on a grid; what is within `NEAR` of a step is that step.
+        """Return a move on a grid; a factor within `NEAR` of a step is that step.
 
         Example:
             >>> Move.on(Grid(2, 2**0.5), shrink=1 / 0.71)
@@ -51,12 +51,12 @@ class Move:
         """
         exponent = math.log(shrink) / math.log(grid.base)
         steps = round(exponent)
-        whole = steps >= 0 and abs(exponent - steps) < NEAR  # T shrinks; there is none that enlarges
+        whole = steps >= 0 and abs(exponent - steps) < NEAR  # T shrinks; nothing enlarges
         turned = degrees % 90 == 0
         return cls(float(grid.base) ** steps if whole else shrink, degrees, steps, whole and turned)
 
     def __call__(self, x: Tensor, grid: Grid) -> Tensor:
-        """Moves a signal (1, C, L) or (1, C, H, W): by the grid's own T on the grid, elsewhere by other means."""
+        """Move a signal (1, C, L) or (1, C, H, W): by T if it is on the grid, and otherwise by other means."""
         if self.shrink == float(grid.base) ** self.steps and self.steps >= 0:
             x = grid.act(x, self.steps)
         elif grid.ndim == 1:
@@ -66,11 +66,11 @@ class Move:
             x = F.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
         return self.turned(x)
 
-    def told(self, ndim: int) -> str:
-        """Says what is done to a sound (ndim 1) or an image (ndim 2).
+    def summary(self, ndim: int) -> str:
+        """Return what is done to a sound (ndim 1) or an image (ndim 2), in words.
 
         Example:
-            >>> Move.on(Grid(1), 2).told(ndim=1), Move.on(Grid(2), 2, 90).told(ndim=2)
+            >>> Move.on(Grid(1), 2).summary(ndim=1), Move.on(Grid(2), 2, 90).summary(ndim=2)
             ('at speed ×2', 'at size ×0.5, turned by 90°')
         """
         if ndim == 1:
@@ -78,7 +78,7 @@ class Move:
         return f"at size ×{1 / self.shrink:.3g}, turned by {self.degrees:g}°"
 
     def turned(self, x: Tensor) -> Tensor:
-        """Turns (1, C, H, W), or leaves a sound as it is."""
+        """Turn (1, C, H, W); a sound stays as it is."""
         if self.degrees % 90 == 0:
             return x.rot90(round(self.degrees / 90), (2, 3)) if self.degrees % 360 else x
         return turn(x[0], self.degrees)[None]
@@ -89,8 +89,8 @@ class Level:
     """Features of the original, as those of the moved signal should be, and those of the moved signal.
 
     Attributes:
-        name: The levels that are compared.
-        original: Features (C, L) or (C, H, W) of the original, as they are.
+        name: Name of the levels that are compared.
+        original: Features (C, L) or (C, H, W) of the original.
         expected: The same, turned and of the size of ``moved``.
         moved: Features of the moved signal.
     """
@@ -102,7 +102,7 @@ class Level:
 
     @property
     def error(self) -> float:
-        """How far the features are from what they should be, relative; 0.0 is equality to the last bit."""
+        """Relative distance of the features from what they should be; 0.0 is equality to the last bit."""
         if torch.equal(self.moved, self.expected):
             return 0.0
         return ((self.moved - self.expected).norm() / self.expected.norm().clamp(min=1e-12)).item()
@@ -110,7 +110,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Side:
-    """What one network makes of the two signals; probabilities are (num_classes,).
+    """The features and probabilities (num_classes,) of one network for the two signals.
 
     Level i of the moved signal is compared with level i + ``steps`` of the original.
     """
@@ -127,12 +127,12 @@ class Comparison:
     """Both networks on both signals, (C, L) or (C, H, W).
 
     Attributes:
-        move: What was done.
+        move: The move.
         exact: Whether the network's group has this move, and the network enough scales for it.
         signal: The original.
         moved: The signal, moved.
-        plain: What the plain twin makes of them.
-        ours: What the network does.
+        plain: Features and probabilities of the plain twin.
+        ours: Features and probabilities of the network.
     """
 
     move: Move
@@ -146,22 +146,22 @@ class Comparison:
 class Pair:
     """A network and its plain twin.
 
-    A network that divides its inputs by their root mean square is given signals that were divided before they were
-    moved: it is exact from there on.
+    For a network that divides its inputs by their root mean square, signals are divided before they are moved. The
+    network is exact on such signals.
 
     Args:
         network: The network.
-        task: What it was trained for.
-        twin: The plain network; None makes one, see `plain_twin`.
+        task: The task that it was trained for.
+        twin: The plain network. ``None``: one is made, see `plain_twin`.
 
     Raises:
-        ValueError: The network has no grid, or the twin takes other inputs or gives other classes.
+        ValueError: The network has no grid, or the twin has other inputs or other classes.
     """
 
     def __init__(self, network: nn.Module, task: Task, twin: Network | None = None) -> None:
         grid = grid_of(network)
         if grid is None or not isinstance(network, Network):
-            raise ValueError(f"ckpt must be a wavelet network of wavenets.models; {type(network).__name__} is none")
+            raise ValueError(f"ckpt must be a wavelet network of wavenets.models, not {type(network).__name__}")
         self.grid, self.task = grid, task
         self.twin, self.twin_name = (twin, "plain twin, trained") if twin else plain_twin(network)
         self.network = network
@@ -173,7 +173,7 @@ class Pair:
             net.eval()
 
     def compare(self, x: Tensor, shrink: float = 1.0, degrees: float = 0.0) -> Comparison:
-        """Runs both networks on a signal, and on the signal moved.
+        """Run both networks on a signal, and on the moved signal.
 
         Args:
             x: Signal of shape (1, C, L) or (1, C, H, W).
@@ -181,7 +181,7 @@ class Pair:
             degrees: See `Move`.
 
         Raises:
-            ValueError: The signal, or what the move leaves of it, is too small for a network.
+            ValueError: The signal, or the moved signal, is too small for a network.
         """
         move = Move.on(self.grid, shrink, degrees)
         moved = move(x, self.grid)
@@ -213,14 +213,14 @@ class Pair:
         return Side(name, steps, levels, *probabilities)
 
     def _scales(self, features: Tensor | Sequence[Tensor]) -> list[Tensor]:
-        """A tensor for each scale, in the signal's own frame."""
+        """Return a tensor for each scale, in the frame of the signal."""
         if isinstance(features, Tensor):
             return [features]
         return list(OrientationPool("max")(features))
 
 
 def grid_of(network: nn.Module) -> Grid | None:
-    """Gives the grid that a wavelet network is on; None: it is a plain network."""
+    """Return the grid of a wavelet network. ``None``: it is a plain network."""
     grids = (getattr(module, "grid", None) for module in network.modules())
     return next((grid for grid in grids if isinstance(grid, Grid)), None)
 
@@ -228,8 +228,8 @@ def grid_of(network: nn.Module) -> Grid | None:
 def plain_twin(network: Network) -> tuple[Network, str]:
     """Return the plain twin of a network, the same class without a group, and what it is.
 
-    Of a network of the shared form without orientations it has the weights: it is the same network on the finest scale
-    alone. Any other twin is untrained; the seed is always the same.
+    The twin of a network of the shared form without orientations has its weights: it is the same network on the finest
+    scale alone. Any other twin is untrained; its seed is always the same.
     """
     group = "width", *Options.__annotations__
     arguments = {key: value for key, value in network.arguments.items() if key not in group}

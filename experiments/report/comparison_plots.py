@@ -1,4 +1,4 @@
-"""Pictures of a comparison: the lecture's, of features level by level, and the probabilities of the classes."""
+"""Pictures of a comparison: the features level by level, and the probabilities of the classes."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,18 @@ from torch import Tensor
 from experiments.report.comparison import Comparison, Level, Side
 from experiments.report.plots import BLUE, DPI, GREY, ORANGE, label_axes
 
-GREEN = "#009E73"  # of what is exact (Okabe and Ito)
-ROWS = 32  # channels of a sound that are drawn, those with the most in them
-MAPS = 5  # of an image
-BANDS = 64  # of the spectrogram
+GREEN = "#009E73"  # colour of what is exact (Okabe and Ito)
+ROWS = 32  # channels of a sound that are drawn, the strongest ones
+MAPS = 5  # channels of an image that are drawn
+BANDS = 64  # bands of the spectrogram
 
 
 def features(comparison: Comparison, sample_rate: int | None = None) -> Figure:
-    """Draws both signals, and below them the features of the plain network and of ours, with their errors.
+    """Draw both signals, and below them the features of the plain network and of ours, with their errors.
 
     Args:
-        comparison: What is to be drawn.
-        sample_rate: Of a sound, in Hz.
+        comparison: The comparison.
+        sample_rate: Sampling rate of a sound, in Hz. ``None``: the signals are images.
     """
     sides = [(level, ORANGE) for level in comparison.plain.levels] + [(level, BLUE) for level in comparison.ours.levels]
     heights = [1.5] + [1.0] * len(sides)
@@ -32,7 +32,7 @@ def features(comparison: Comparison, sample_rate: int | None = None) -> Figure:
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
-    kind, done = "the sound" if sample_rate else "the image", comparison.move.told(1 if sample_rate else 2)
+    kind, done = "the sound" if sample_rate else "the image", comparison.move.summary(1 if sample_rate else 2)
     for ax, title, x in zip(axes[0], (kind, f"{kind} {done}"), (comparison.signal, comparison.moved), strict=False):
         ax.set_title(title, fontsize=12)
         _signal(ax, x, sample_rate)
@@ -40,16 +40,16 @@ def features(comparison: Comparison, sample_rate: int | None = None) -> Figure:
     for (left, right, text), (level, colour) in zip(axes[1:], sides, strict=True):
         _features(left, right, level)
         left.set_ylabel(level.name.replace(", ", ",\n"), rotation=0, ha="right", va="center", fontsize=11, color=colour)
-        said, tone = told(level.error), GREEN if level.error == 0 else colour
+        said, tone = percentage(level.error), GREEN if level.error == 0 else colour
         text.text(0.5, 0.5, said, ha="center", va="center", fontsize=13 if level.error else 12, color=tone)
     return figure
 
 
-def told(error: float) -> str:
-    """Says how large an error is.
+def percentage(error: float) -> str:
+    """Return how large an error is, in words.
 
     Example:
-        >>> told(0.0), told(1.104), told(0.5912), told(0.00034), told(1e-7)
+        >>> percentage(0.0), percentage(1.104), percentage(0.5912), percentage(0.00034), percentage(1e-7)
         ('0, to the last bit', '110 %', '59 %', '0.034 %', '1e-05 %')
     """
     if error == 0:
@@ -58,12 +58,12 @@ def told(error: float) -> str:
 
 
 def probabilities(comparison: Comparison, classes: Sequence[str], top: int = 10) -> Figure:
-    """Draws the probabilities of the likeliest classes, before the signal was moved and after.
+    """Draw the probabilities of the likeliest classes, before the signal was moved and after.
 
     Args:
-        comparison: What is to be drawn.
+        comparison: The comparison.
         classes: Names of the classes.
-        top: How many classes of each network.
+        top: Number of classes of each network.
     """
     figure = Figure(figsize=(11, 0.9 + 0.27 * min(top, len(classes))), layout="constrained", dpi=DPI)
     for ax, side, colour in zip(
@@ -107,7 +107,7 @@ def _signal(ax: Axes, x: Tensor, sample_rate: int | None) -> None:
 
 
 def _features(left: Axes, right: Axes, level: Level) -> None:
-    """The same channels on both sides, in the same colours."""
+    """Draw the same channels on both sides, in the same colours."""
     count = ROWS if level.moved.ndim == 2 else MAPS
     chosen = level.expected.flatten(1).norm(dim=1).topk(min(count, len(level.expected))).indices.sort().values
     pair = [some[chosen].numpy() for some in (level.original, level.moved)]
@@ -125,7 +125,7 @@ def _features(left: Axes, right: Axes, level: Level) -> None:
 
 
 def mosaic(maps: np.ndarray) -> np.ndarray:
-    """Puts maps (N, H, W) side by side, with gaps of nothing.
+    """Return maps (N, H, W) side by side, with gaps of NaN.
 
     Example:
         >>> mosaic(np.ones((2, 1, 2)))

@@ -7,20 +7,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from experiments.data.transformation import named
 from experiments.report.grid import Cell, Mean, Study, average
 from experiments.report.plots import DPI, GREY, factor_axis, label_axes, metric_axis
 
-# Okabe and Ito's colours, distinct to colour-blind eyes.
+# Colours of Okabe and Ito, which colour-blind readers can distinguish.
 COLOURS = "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
 MARKERS = "osD^vPX"
 
 
 def draw(study: Study, folder: Path) -> dict[str, Path]:
-    """Draws all pictures for which a study has the runs.
+    """Draw all pictures for which a study has the runs.
 
     Args:
         study: The study.
-        folder: Where they go, as NAME_PICTURE.png.
+        folder: Folder of the pictures, which are NAME_PICTURE.png.
 
     Returns:
         What each shows, and its file.
@@ -31,7 +32,7 @@ def draw(study: Study, folder: Path) -> dict[str, Path]:
             continue
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         paint(study, figure.subplots())
-        title = title.format(metric=study.metric.replace("_", " "), quantity=study.quantity)
+        title = title.format(metric=study.metric.replace("_", " "), transformation=study.transformation)
         figure.suptitle(title[0].upper() + title[1:], fontsize=11)
         files[title] = folder / f"{study.name}_{picture}.png"
         figure.savefig(files[title], dpi=DPI)
@@ -39,7 +40,7 @@ def draw(study: Study, folder: Path) -> dict[str, Path]:
 
 
 def share(study: Study, ax: Axes) -> None:
-    """Draws the metric against the share of the training examples, with a band of one standard deviation."""
+    """Draw the metric against the share of the training examples, with a band of one standard deviation."""
     label_axes(ax, "", "share of the training examples", f"test {study.metric.replace('_', ' ')}")
     for number, arm in enumerate(study.arms):
         points = [
@@ -55,33 +56,33 @@ def share(study: Study, ax: Axes) -> None:
 
 
 def factors(study: Study, ax: Axes) -> None:
-    """Draws the metric against the factor by which the test examples are rescaled, with a band."""
-    label_axes(ax, "", study.quantity, f"test {study.metric.replace('_', ' ')}")
-    _against_factors(study, ax, lambda cell, factor: cell.rescaled[factor])
+    """Draw the metric against the factor by which the test examples are transformed, with a band."""
+    label_axes(ax, "", study.transformation, f"test {study.metric.replace('_', ' ')}")
+    _against_factors(study, ax, lambda cell, factor: cell.transformed[factor])
     if study.chance is not None:
         ax.axhline(study.chance, color=GREY, linestyle=":", label="chance")
     _finish(ax, study)
 
 
 def moved(study: Study, ax: Axes) -> None:
-    """Draws how far the logits move when the test examples are rescaled."""
-    label_axes(ax, "", study.quantity, "distance between the logits, relative")
+    """Draw how far the logits move when the test examples are transformed."""
+    label_axes(ax, "", study.transformation, "distance between the logits, relative")
     _against_factors(study, ax, lambda cell, factor: cell.moved[factor])
     ax.set_ylim(bottom=0)
     ax.legend()
 
 
 def bars(study: Study, ax: Axes) -> None:
-    """Draws the mean over all factors, and the worst of them as a mark; the arms of a network are of one colour.
+    """Draw the mean over all factors, and the worst of them as a mark. The arms of a network have one colour.
 
-    Without factors it is the metric with its standard deviation.
+    Without factors, draw the metric with its standard deviation.
     """
     arms = {arm: cells for arm in study.arms if (cells := study.of(arm, study.fractions[-1]))}
     networks = list(dict.fromkeys(arm.split(", ")[0] for arm in arms))
     for row, (arm, cells) in enumerate(arms.items()):
         network, _, variant = arm.partition(", ")
         if study.factors:
-            means = [average(cells, (cell.rescaled[factor] for cell in cells)).value for factor in study.factors]
+            means = [average(cells, (cell.transformed[factor] for cell in cells)).value for factor in study.factors]
             mean = Mean(sum(means) / len(means))
             ax.plot([min(means)] * 2, [row - 0.32, row + 0.32], color="black", linewidth=1.5)
         else:
@@ -104,7 +105,7 @@ def _against_factors(study: Study, ax: Axes, value: Callable[[Cell, str], float]
         if cells := study.of(arm, study.fractions[-1]):
             means = [average(cells, [value(cell, factor) for cell in cells]) for factor in study.factors]
             _line(ax, number, arm, numbers, means)
-    factor_axis(ax, numbers, study.quantity)
+    factor_axis(ax, numbers, named(study.transformation))
 
 
 def _line(ax: Axes, number: int, label: str, x: Sequence[float], means: Sequence[Mean]) -> None:
@@ -117,15 +118,15 @@ def _line(ax: Axes, number: int, label: str, x: Sequence[float], means: Sequence
 
 def _finish(ax: Axes, study: Study) -> None:
     metric_axis(ax, study.metric)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, fontsize=8)  # below: lines may run anywhere
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, fontsize=8)  # below, clear of the lines
 
 
 # name: what it shows, whether a study has it, how it is drawn
 PICTURES: dict[str, tuple[str, Callable[[Study], bool], Callable[[Study, Axes], None]]] = {
     "share": ("{metric} against the share of training examples", lambda study: len(study.fractions) > 1, share),
-    "factors": ("{metric} against {quantity}", lambda study: bool(study.factors), factors),
+    "factors": ("{metric} against {transformation}", lambda study: bool(study.factors), factors),
     "bars": (
-        "mean {metric} over all tests of {quantity}; the line is the worst",
+        "mean {metric} over all tests of {transformation}; the line is the worst",
         lambda study: bool(study.factors) and any(", " in arm for arm in study.arms),
         bars,
     ),
@@ -134,5 +135,9 @@ PICTURES: dict[str, tuple[str, Callable[[Study], bool], Callable[[Study, Axes], 
         lambda study: not study.factors and any(", " in arm for arm in study.arms),
         bars,
     ),
-    "moved": ("how far the logits move against {quantity}", lambda study: bool(study.factors), moved),
+    "moved": (
+        "how far the logits move against {transformation}",
+        lambda study: bool(study.factors) and all(set(study.factors) <= cell.moved.keys() for cell in study.cells),
+        moved,
+    ),
 }

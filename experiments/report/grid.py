@@ -1,4 +1,4 @@
-"""What the runs of a study came to, in one JSON file: all that its tables and pictures are drawn from."""
+"""The results of a study in one JSON file, from which its tables and pictures are drawn."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,15 +8,18 @@ from statistics import mean, stdev
 from typing import Any
 
 from experiments.data.source import Fold
+from experiments.data.transformation import named
+from experiments.files import finite, write_text
+from experiments.results import number
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One of the things that a study compares.
+    """A network and its training, which a study compares with others.
 
     Attributes:
-        overrides: What was trained, in the words of ``experiments.train``.
-        parameters: Number of learned numbers.
+        overrides: Arguments of ``experiments.train``.
+        parameters: Number of learned parameters.
         chosen: The values that were best on validation, by key.
         tried: The monitored validation metric of every value tried, by ``key=value``.
     """
@@ -39,13 +42,13 @@ class Cell:
     seconds: float
     val: float | None  # None: not validated
     test: float
-    rescaled: dict[str, float]
+    transformed: dict[str, float]
     moved: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over runs and its standard deviation over seeds, or over folds if there is one seed; None: one run."""
+    """A mean over runs, and its standard deviation: see `average`. ``None``: one run."""
 
     value: float
     deviation: float | None = None
@@ -58,27 +61,27 @@ class Mean:
 
 @dataclass(frozen=True)
 class Study:
-    """What a study came to.
+    """The results of a study.
 
     Attributes:
-        name: Its name.
-        title: In a few words.
-        about: In a few sentences.
+        name: Name of the study.
+        title: Title, in a few words.
+        about: Description, in a few sentences.
         metric: The metric of all numbers, such as ``"accuracy"``.
-        quantity: What the factors of the rescaled tests change, such as ``"playback speed"``.
-        test_clips: Number of test examples of a fold.
-        chance: What guessing would come to; None: unknown.
+        transformation: Name of the transformation of the test examples, such as ``"playback speed"``.
+        test_examples: Number of test examples of a fold.
+        chance: The metric of guessing. ``None``: unknown.
         missing: Number of runs that are not finished.
-        arms: What it compares.
-        cells: Its runs.
+        arms: The arms that it compares.
+        cells: The runs.
     """
 
     name: str
     title: str
     about: str
     metric: str
-    quantity: str
-    test_clips: int
+    transformation: str
+    test_examples: int
     chance: float | None
     missing: int
     arms: dict[str, Arm]
@@ -92,39 +95,55 @@ class Study:
     @property
     def factors(self) -> list[str]:
         """The factors at which all runs were tested, in order."""
-        shared = set.intersection(*(set(cell.rescaled) for cell in self.cells)) if self.cells else set()
+        shared = set.intersection(*(set(cell.transformed) for cell in self.cells)) if self.cells else set()
         return sorted(shared, key=float)
 
     def of(self, arm: str, fraction: float) -> list[Cell]:
-        """Gives the runs of an arm on a share of the examples."""
+        """Return the runs of an arm on a share of the examples."""
         return [cell for cell in self.cells if (cell.arm, cell.fraction) == (arm, fraction)]
 
+    @property
+    def spread(self) -> str:
+        """A sentence that states over what a ± is a standard deviation, see `average`."""
+        seeds, folds = ({getattr(cell, key) for cell in self.cells} for key in ("seed", "fold"))
+        if len(seeds) > 1:
+            return f"± is the standard deviation over {len(seeds)} seeds" + (
+                f", each the mean over {len(folds)} folds." if len(folds) > 1 else "."
+            )
+        return f"± is the standard deviation over {len(folds)} folds." if len(folds) > 1 else "One run of each."
+
     def save(self, file: Path) -> None:
-        """Writes a JSON file with a line for each run, whole or not at all."""
-        values = asdict(self)
+        """Write a JSON file with a line for each run, whole or not at all."""
+        values = finite(asdict(self))
         cells = ",\n  ".join(json.dumps(cell, ensure_ascii=False) for cell in values.pop("cells"))
         head = json.dumps(values, indent=1, ensure_ascii=False).removesuffix("\n}")
-        unfinished = file.with_suffix(".partial")
-        unfinished.write_text(f'{head},\n "cells": [\n  {cells}\n ]\n}}\n')
-        unfinished.replace(file)
+        write_text(file, f'{head},\n "cells": [\n  {cells}\n ]\n}}\n')
 
     @classmethod
     def load(cls, file: Path) -> "Study":
-        """Reads a study.json.
+        """Read a study.json.
 
         Raises:
-            ValueError: It is something else.
+            ValueError: The file is something else.
         """
         try:
-            values: dict[str, Any] = json.loads(file.read_text())
+            values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             arms = {name: Arm(**arm) for name, arm in values.pop("arms").items()}
-            return cls(**values | {"arms": arms, "cells": [Cell(**cell) for cell in values.pop("cells")]})
+            return cls(**values | {"arms": arms, "cells": [_cell(cell) for cell in values.pop("cells")]})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{file} is not what experiments.study writes ({error})") from error
+            raise ValueError(f"{file} is not a study.json of experiments.study ({error})") from error
+
+
+def _cell(values: Mapping[str, Any]) -> Cell:
+    """Return a run that was read from JSON."""
+    amounts = {key: {a: number(v) for a, v in values[key].items()} for key in ("transformed", "moved")}
+    return Cell(**{**values, **amounts, "test": number(values["test"])})
 
 
 def average(cells: Iterable[Cell], values: Iterable[float]) -> Mean:
-    """Averages a value of runs: over the folds for every seed, and then over the seeds.
+    """Average a value of runs over the folds for each seed, and then over the seeds.
+
+    The standard deviation is that over the seeds; if there is one seed, it is that over the folds.
 
     Args:
         cells: The runs, at least one.
@@ -139,7 +158,7 @@ def average(cells: Iterable[Cell], values: Iterable[float]) -> Mean:
 
 
 def percent(value: Mean, bold: bool = False) -> str:
-    """Gives a mean as people write it.
+    """Return a mean as people write it.
 
     Example:
         >>> percent(Mean(0.9, 0.012))
@@ -151,7 +170,7 @@ def percent(value: Mean, bold: bool = False) -> str:
 
 
 def table(study: Study) -> tuple[list[str], list[list[str]]]:
-    """Gives the table of a study: its columns, and a row for each arm and share of the training examples.
+    """Return the table of a study: its columns, and a row for each arm and share of the training examples.
 
     ``flatness`` is the largest less the smallest value over the factors, of the means.
     """
@@ -161,7 +180,7 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
         *(["chosen on validation"] if chosen else []),
         *(["training share"] if shares else []),
         *["runs", f"test {study.metric.replace('_', ' ')}"],
-        *(shown(factor, study.quantity) for factor in study.factors),
+        *(named(study.transformation).label(float(factor)) for factor in study.factors),
         *(["flatness"] if study.factors else []),
     ]
     rows = []
@@ -169,12 +188,12 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
         for fraction in study.fractions:
             if not (cells := study.of(name, fraction)):
                 continue
-            means = [average(cells, (cell.rescaled[factor] for cell in cells)) for factor in study.factors]
+            means = [average(cells, (cell.transformed[factor] for cell in cells)) for factor in study.factors]
             flatness = [f"{100 * (max(m.value for m in means) - min(m.value for m in means)):.1f}"] if means else []
             rows.append(
                 [
                     *[name, f"{arm.parameters:,}"],
-                    *([_told(arm.chosen)] if chosen else []),
+                    *([_listed(arm.chosen)] if chosen else []),
                     *([f"{fraction:.0%}"] if shares else []),
                     *[str(len(cells)), percent(average(cells, (cell.test for cell in cells)))],
                     *map(percent, means),
@@ -184,15 +203,5 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
     return columns, rows
 
 
-def shown(factor: str, quantity: str) -> str:
-    """Gives a factor as people write it.
-
-    Example:
-        >>> shown("0.5", "playback speed"), shown("45", "angle")
-        ('×0.5', '45°')
-    """
-    return f"{factor}°" if quantity == "angle" else f"×{factor}"
-
-
-def _told(chosen: Mapping[str, Any]) -> str:
+def _listed(chosen: Mapping[str, Any]) -> str:
     return ", ".join(f"{key.removeprefix('optimizer.')} {value}" for key, value in chosen.items())

@@ -1,13 +1,14 @@
 """Writes docs/results.md: `python -m experiments.report.page`, or ``make results``.
 
-The JSON files of finished studies are taken from runs/studies into docs/results; the page, its tables and its pictures
-are made of nothing but these.
+The JSON files of finished studies are copied from runs/studies to docs/results; the page, its tables and its pictures
+are made from these files alone.
 """
 
 import argparse
 from pathlib import Path
 
 from experiments.errors import one_line_errors
+from experiments.files import write_text
 from experiments.report.figures import draw
 from experiments.report.grid import Study, table
 
@@ -15,14 +16,14 @@ HEAD = """# Results
 
 Written by `make results` from the JSON files in [results/](results), which `python -m experiments.study study=NAME`
 makes of its runs; `conf/study/NAME.yaml` says what they are, and may ask for more seeds and folds than have been run.
-Values are in percent, mean ± standard deviation over seeds (over folds, if there is one seed). Flatness is the largest
+Values are in percent. Flatness is the largest
 less the smallest accuracy over the factors: 0 is best. How far the logits move is their relative distance, 0 at best,
 √2 between logits that have nothing in common.
 """
 
 
 def write(runs: Path, docs: Path) -> Path:
-    """Writes the page, after it has taken in what is new.
+    """Write the page, with the studies that are new.
 
     Args:
         runs: Folder of the studies.
@@ -32,7 +33,7 @@ def write(runs: Path, docs: Path) -> Path:
         The page.
 
     Raises:
-        FileNotFoundError: There is no study in either.
+        FileNotFoundError: Neither folder contains a study.
     """
     folder = docs / "results"
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,20 +44,20 @@ def write(runs: Path, docs: Path) -> Path:
     if not files:
         raise FileNotFoundError(f"no study.json below {runs}, nor a study in {folder}; run experiments.study first")
     page = docs / "results.md"
-    page.write_text("\n".join([HEAD, *(section(Study.load(file), folder) for file in files)]))
+    write_text(page, "\n".join([HEAD, *(section(Study.load(file), folder) for file in files)]))
     return page
 
 
 def section(study: Study, folder: Path) -> str:
-    """Gives the Markdown of a study, and draws its pictures."""
+    """Return the Markdown of a study, and draw its pictures."""
     columns, rows = table(study)
     lines = [f"## {study.title}", "", study.about, ""]
     epochs = sorted({cell.epochs for cell in study.cells})
     ran = f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else f"{epochs[0]}"
     seeds, folds = (len({getattr(cell, key) for cell in study.cells}) for key in ("seed", "fold"))
     counts = [f"{n} {word}{'s' * (n > 1)}" for n, word in ((seeds, "seed"), (folds, "fold"))]
-    lines += [f"`study={study.name}`: {', '.join(counts)}, {study.test_clips:,} test examples each, {ran} epochs."]
-    lines += [f"{study.missing} runs are missing."] if study.missing else []
+    lines += [f"`study={study.name}`: {', '.join(counts)}, {study.test_examples:,} test examples each, {ran} epochs."]
+    lines += [study.spread, *([f"{study.missing} runs are missing."] if study.missing else [])]
     lines += ["", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     for title, file in draw(study, folder).items():
@@ -65,7 +66,7 @@ def section(study: Study, folder: Path) -> str:
 
 
 def main() -> None:
-    """Runs the command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs/studies"), help="folder of the studies")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of the page")

@@ -10,15 +10,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from torch import nn
 
-from experiments.report.prediction import Prediction
+from experiments.data.transformation import Transformation
+from experiments.evaluation.prediction import Prediction
 from wavenets.nn import LiftingConv
 
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # distinct to colour-blind eyes (Okabe and Ito)
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # distinct for colour-blind readers (Okabe and Ito)
 DPI = 150
 
 
 def label_axes(ax: Axes, title: str, x: str, y: str) -> None:
-    """Sets title and labels, and the style that all pictures have."""
+    """Set title and labels, and the style of all pictures."""
     ax.set(title=title, xlabel=x, ylabel=y)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(color="#e5e5e5")
@@ -26,7 +27,7 @@ def label_axes(ax: Axes, title: str, x: str, y: str) -> None:
 
 
 def _told(name: str) -> str:
-    return name.replace("_", " ").replace("$", r"\$")  # between two of them matplotlib sets mathematics
+    return name.replace("_", " ").replace("$", r"\$")  # matplotlib sets text between two of them as mathematics
 
 
 def _title(metric: str) -> str:
@@ -34,31 +35,29 @@ def _title(metric: str) -> str:
 
 
 def metric_axis(ax: Axes, metric: str, horizontal: bool = False) -> None:
-    """Sets an axis for a metric between 0 and 1."""
+    """Set an axis for a metric between 0 and 1."""
     axis, limits = (ax.xaxis, ax.set_xlim) if horizontal else (ax.yaxis, ax.set_ylim)
     limits(0, 1.02)
     if metric == "accuracy":
         axis.set_major_formatter(PercentFormatter(1))
 
 
-def factor_axis(ax: Axes, factors: Sequence[float], quantity: str) -> None:
-    """Sets the horizontal axis for factors, which are spread evenly by their logarithm, or angles in degrees."""
-    if quantity == "angle":
-        ax.set_xticks(factors, [f"{factor:g}°" for factor in factors])
-    else:
+def factor_axis(ax: Axes, factors: Sequence[float], transformation: Transformation) -> None:
+    """Set the horizontal axis for amounts of a transformation."""
+    if transformation.logarithmic:
         ax.set_xscale("log", base=2)
-        ax.set_xticks(factors, [f"×{factor:g}" for factor in factors])
-        ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticks(factors, [transformation.label(factor) for factor in factors])
+    ax.xaxis.set_minor_locator(NullLocator())
 
 
 def curves(file: Path, rows: Sequence[Mapping[str, float]], best_epoch: int, metric: str) -> None:
-    """Draws loss, metric and learning rate over the epochs.
+    """Draw loss, metric and learning rate over the epochs.
 
     Args:
         file: PNG to write.
-        rows: the metrics of each epoch, as `EpochLog` keeps them.
-        best_epoch: the epoch that was tested.
-        metric: name of the metric, such as ``"accuracy"``.
+        rows: The metrics of each epoch, as `EpochLog` keeps them.
+        best_epoch: The epoch that was tested.
+        metric: Name of the metric, such as ``"accuracy"``.
     """
     epochs = [row["epoch"] for row in rows]
     marker = "." if len(rows) < 40 else ""
@@ -87,12 +86,12 @@ def curves(file: Path, rows: Sequence[Mapping[str, float]], best_epoch: int, met
 
 
 def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
-    """Draws a confusion matrix; the colour is the share of the true class.
+    """Draw a confusion matrix; the colour is the share of the true class.
 
     Args:
         file: PNG to write.
-        matrix: counts; rows are the truth, columns the prediction.
-        classes: class names.
+        matrix: Counts; rows are the truth, columns the prediction.
+        classes: Class names.
     """
     counts = np.array(matrix)
     share = counts / counts.sum(axis=1, keepdims=True).clip(1)
@@ -118,12 +117,12 @@ def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str
 
 
 def by_class(file: Path, values: Sequence[float | None], classes: Sequence[str]) -> None:
-    """Draws the average precision of each class, the best first.
+    """Draw the average precision of each class, the best first.
 
     Args:
         file: PNG to write.
-        values: average precision of each class; None is left out.
-        classes: class names.
+        values: Average precision of each class; classes with ``None`` are left out.
+        classes: Class names.
     """
     pairs = [(value, name) for value, name in zip(values, classes, strict=True) if value is not None]
     pairs.sort(key=lambda pair: pair[0])
@@ -136,45 +135,45 @@ def by_class(file: Path, values: Sequence[float | None], classes: Sequence[str])
     figure.savefig(file, dpi=DPI)
 
 
-def rescaled(file: Path, values: Mapping[float, float], metric: str, chance: float | None, quantity: str) -> None:
-    """Draws a metric against the factor by which inputs are rescaled.
+def transformed(
+    file: Path, values: Mapping[float, float], metric: str, chance: float | None, transformation: Transformation
+) -> None:
+    """Draw a metric against the amount by which inputs are transformed.
 
     Args:
         file: PNG to write.
-        values: factor → metric.
-        metric: its name, such as ``"accuracy"``.
-        chance: what guessing would come to; None draws no line.
-        quantity: what the factor changes, for the title and the axis.
+        values: Amount → metric.
+        metric: Its name, such as ``"accuracy"``.
+        chance: Metric of guessing. ``None`` draws no line.
+        transformation: The transformation, for the title and the axis.
     """
     factors = sorted(values)
     figure = Figure(figsize=(6, 4), layout="constrained")
     ax = figure.subplots()
-    label_axes(ax, f"{_title(metric)} against {quantity}", quantity, f"test {metric.replace('_', ' ')}")
+    name = transformation.name
+    label_axes(ax, f"{_title(metric)} against {name}", name, f"test {metric.replace('_', ' ')}")
     ax.plot(factors, [values[factor] for factor in factors], color=BLUE, marker="o")
     if chance is not None:
         ax.axhline(chance, color=GREY, linestyle=":")
         ax.annotate("chance", (factors[0], chance), (0, 4), textcoords="offset points", color=GREY)
-    factor_axis(ax, factors, quantity)
+    factor_axis(ax, factors, transformation)
     metric_axis(ax, metric)
     figure.savefig(file, dpi=DPI)
 
 
-def timeline(file: Path, prediction: Prediction, top: int) -> None:
-    """Draws the probabilities of a recording's windows over time, under its waveform.
+def timeline(file: Path, prediction: Prediction, top: int, outline: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    """Draw the probabilities of a recording's windows over time, under its waveform.
 
     Args:
         file: PNG to write.
-        prediction: what a network makes of the recording.
-        top: number of classes, the likeliest.
+        prediction: The prediction of the recording.
+        top: Number of classes, the likeliest.
+        outline: Outline of the waveform: times in seconds, least and greatest samples of its parts.
     """
-    recording, probabilities = prediction.recording, prediction.probabilities
-    rate = prediction.sample_rate
+    probabilities = prediction.probabilities
     figure = Figure(figsize=(12, 5), layout="constrained")
     wave, classes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
-    # Least and greatest sample of each of some 2,000 parts: a line through all samples would be slow, and no other.
-    parts = np.array_split(recording.signal / 32768, min(2000, len(recording.signal)))
-    begins = np.cumsum([recording.begin, *map(len, parts[:-1])]) / rate
-    wave.fill_between(begins, [part.min() for part in parts], [part.max() for part in parts], color=BLUE, linewidth=0.5)
+    wave.fill_between(*outline, color=BLUE, linewidth=0.5)
     label_axes(wave, Path(prediction.file).name.replace("$", r"\$"), "", "amplitude")
     wave.set_ylim(-1.02, 1.02)
     middles = [(start + end) / 2 for start, end in prediction.spans]
@@ -193,16 +192,16 @@ def timeline(file: Path, prediction: Prediction, top: int) -> None:
 
 
 def kernels(file: Path, network: nn.Module, sample_rate: int, columns: int = 5) -> None:
-    """Draws some lifting kernels, from low to high, and their spectra at every level; nothing if there are none.
+    """Draw some lifting kernels, from low to high, and their spectra at every level, if the network has such kernels.
 
-    Level i hears the signal at 1/base^i of the rate, so its spectrum is the kernel's own, moved down by i octaves
-    (base 2), and ends at half of the level's rate.
+    Level i sees the signal at 1/base^i of the rate, so that its spectrum is that of the kernel, moved down by i octaves
+    (base 2), and ends at half of the rate of the level.
 
     Args:
         file: PNG to write.
-        network: a network with a `LiftingConv`.
-        sample_rate: rate of the signal, in Hz.
-        columns: number of kernels.
+        network: A network with a `LiftingConv`.
+        sample_rate: Rate of the signal, in Hz.
+        columns: Number of kernels.
     """
     lifting = next((module for module in network.modules() if isinstance(module, LiftingConv)), None)
     if lifting is None:

@@ -7,20 +7,21 @@ from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
-from experiments.run import Results
-from experiments.training.task import shown
+from experiments.data.transformation import named
+from experiments.results import Results
+from experiments.training.tasks.task import shown
 
 
 def show(title: str, columns: Sequence[str], rows: Iterable[Iterable[str]], heads: Collection[str] = ()) -> None:
-    """Prints a title and a table, the first column left-aligned and the others right-aligned.
+    """Print a title and a table, the first column left-aligned and the others right-aligned.
 
-    What is wider than the screen is printed as several tables.
+    A table that is wider than the screen is printed as several tables.
 
     Args:
-        title: Stands above.
-        columns: The names of the columns.
-        rows: Their cells.
-        heads: Names of columns that say, beside the first, what a row is: these are in all of the tables.
+        title: Title above the table.
+        columns: Names of the columns.
+        rows: Cells of each row.
+        heads: Names of columns that, beside the first, identify a row: these are in all of the tables.
     """
     console = Console(markup=False, emoji=False, highlight=False)
     console.print(title, style="bold", soft_wrap=True)
@@ -38,12 +39,12 @@ def show(title: str, columns: Sequence[str], rows: Iterable[Iterable[str]], head
 
 
 def _width(name: str, texts: Iterable[str]) -> int:
-    """The width of a column, whose name may stand in several lines."""
+    """Return the width of a column, whose name may have several lines."""
     return max(map(cell_len, [*name.split(), *texts]), default=0)
 
 
 def _parts(widths: Sequence[int], heads: list[int], room: int) -> list[list[int]]:
-    """Parts the columns of a table into tables that fit, each with the heads."""
+    """Return the columns of tables that fit on the screen, each with the heads."""
     parts = [heads]
     for i in sorted({*range(len(widths))} - {*heads}):
         wide = 1 + sum(3 + widths[j] for j in [*parts[-1], i]) > room  # a line and a margin to either side of each
@@ -53,26 +54,38 @@ def _parts(widths: Sequence[int], heads: list[int], room: int) -> list[list[int]
     return parts
 
 
-def show_results(results: Results, place: Path) -> None:
-    """Prints what a run came to.
+def show_results(results: Results, place: Path, on_views: Results | None = None) -> None:
+    """Print the results of a run.
 
     Args:
         results: The results.
-        place: Where they are.
+        place: Their place.
+        on_views: Results of the same network on views, which are shown in a second column.
     """
+    columns = [_rows(some) for some in (results, on_views) if some]
+    rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
+    fold = "" if results.test_fold is None else f", test fold {results.test_fold}"
+    show(f"{results.name}{fold}, seed {results.seed}", ("", "as it is", "on views") if on_views else ("", ""), rows)
+    print(place)
+
+
+def _rows(results: Results) -> dict[str, str]:
+    """Return what is shown of results, by what it is."""
 
     def metrics(title: str, values: Mapping[str, float]) -> list[tuple[str, str]]:
         return [(f"{title} {name.replace('_', ' ')}", shown(name, value)) for name, value in values.items()]
 
-    changed = "  turned {}°" if results.quantity == "angle" else "  rescaled ×{}"
-    rows = [
-        *metrics("test", results.test),
-        ("test examples", str(results.test_clips)),
-        *((changed.format(factor), shown(results.monitor, value)) for factor, value in results.rescaled.items()),
-        *metrics("validation", results.val),
-        ("best epoch", str(results.best_epoch)),
-        ("parameters", f"{results.parameters:,}"),
-    ]
-    fold = "" if results.test_fold is None else f", test fold {results.test_fold}"
-    show(f"{results.name}{fold}, seed {results.seed}", ("", ""), rows)
-    print(place)
+    transformation = named(results.transformation)
+    return dict(
+        [
+            *metrics("test", results.test),
+            ("test examples", str(results.test_examples)),
+            *(
+                (f"  at {transformation.name} {transformation.label(float(factor))}", shown(results.monitor, value))
+                for factor, value in results.transformed.items()
+            ),
+            *metrics("validation", results.val),
+            ("best epoch", str(results.best_epoch)),
+            ("parameters", f"{results.parameters:,}"),
+        ]
+    )

@@ -1,0 +1,40 @@
+"""Where and how precisely a network is run after its training, in every command alike."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning import Fabric
+from torch import nn
+
+from experiments.card import Card
+
+
+def as_run(asked: Mapping[str, Any], card: Card) -> dict[str, Any]:
+    """Return the arguments of `place` from the ``trainer`` of a command; null means the value of the run."""
+    run = card.config["trainer"]
+    return {key: run[key] if value is None else value for key, value in asked.items()}
+
+
+def place(network: nn.Module, trainer: Mapping[str, Any]) -> nn.Module:
+    """Move a network to one device, on which it calculates in a precision, as in the trainer.
+
+    Args:
+        network: The network.
+        trainer: ``accelerator``, ``precision``, and a list of ``devices`` if the first device is not the one wanted;
+            the values are those of Lightning's ``Trainer``.
+
+    Returns:
+        The network in eval mode; its inputs must be on its device, its outputs are in single precision.
+
+    Raises:
+        ValueError: The device or the precision does not exist.
+
+    Example:
+        >>> place(nn.Linear(3, 2), {"accelerator": "cpu", "precision": "bf16-mixed"})(torch.ones(1, 3)).dtype
+        torch.float32
+    """
+    devices = trainer.get("devices")
+    first = 1 if devices is None or isinstance(devices, int | str) else list(devices)[:1]
+    fabric = Fabric(accelerator=trainer["accelerator"], devices=first, precision=trainer["precision"])
+    placed: nn.Module = fabric.setup_module(network).eval()
+    return placed

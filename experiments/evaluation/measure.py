@@ -1,0 +1,228 @@
+"""The numbers of a trained network on the test examples."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, default_collate
+from torchmetrics import MeanMetric
+
+from experiments.data.source import Source, unpacked
+from experiments.evaluation.recordings import of_recordings
+from experiments.training.tasks.task import Task, headline, of_one_process
+
+log = logging.getLogger(__name__)
+
+
+class Case(NamedTuple):
+    """A test example to look at: its input, its target, the network's output, and how good that is."""
+
+    item: int
+    input: Tensor
+    target: Tensor
+    logits: Tensor
+    score: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a network does on a dataset.
+
+    Attributes:
+        metrics: The metrics of the task, and the ``loss``.
+        details: What the task reports class by class.
+        examples: Number of examples, or of recordings that were tested as wholes.
+        logits: Outputs (N, num_outputs). ``None``: they are maps, which are not kept.
+        target: Targets (N, …) beside ``logits``.
+        scores: How good each map is, in the order of the examples.
+    """
+
+    metrics: dict[str, float]
+    details: dict[str, Any]
+    examples: int
+    logits: Tensor | None = None
+    target: Tensor | None = None
+    scores: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What `measure` returns; the attributes are those of `results.Results`, but for ``outcome`` and ``cases``."""
+
+    monitor: str
+    test: dict[str, float]
+    test_examples: int
+    transformed: dict[str, float]
+    moved: dict[str, float]
+    outcome: Outcome
+    cases: list[Case]
+
+
+@torch.inference_mode()
+def outputs(
+    network: nn.Module, examples: Dataset[Any], batch_size: int, title: str = ""
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Run a network over a dataset, on the device of the network.
+
+    Args:
+        network: Maps (B, …) to (B, num_outputs) or (B, num_outputs, …).
+        examples: Dataset with items (input, target), or (input, target, where). Inputs may be of any size. What is
+            smaller than the network's least size is zero-padded, with a warning; a map is cropped again.
+        batch_size: Examples in a batch. Examples that follow each other and have one size share a batch.
+        title: Text beside the progress bar.
+
+    Yields:
+        Inputs, outputs and targets of a batch, in the order of the examples.
+
+    Raises:
+        ValueError: An output is NaN or infinite.
+    """
+    network.eval()
+    device, least = next(network.parameters()).device, getattr(network, "min_size", 1)
+    batches = DataLoader(examples, batch_size, collate_fn=_of_one_size)
+    bar = track(batches, title, transient=True, disable=not (title and Console().is_terminal))
+    small = 0
+    for batch in (batch for batches in bar for batch in batches):
+        x, target = (part.to(device) for part in unpacked(batch))
+        before = [max(0, least - n) // 2 for n in x.shape[2:]]
+        padded = enlarged(x, least)
+        small += len(x) * (padded is not x)
+        logits = network(padded)
+        if logits.ndim > 2 and padded is not x:
+            logits = logits[(..., *(slice(k, k + n) for k, n in zip(before, x.shape[2:], strict=True)))]
+        if not logits.isfinite().all():
+            raise ValueError("the network's outputs are NaN or infinite, so there is no result")
+        yield x, logits, target
+    if small:
+        log.warning("%s: %d inputs are zero-padded to %d, the least size of the network", title, small, least)
+
+
+def _of_one_size(examples: list[tuple[Any, ...]]) -> list[Any]:
+    """Make batches of examples that follow each other and have one size."""
+    return [default_collate(list(group)) for _, group in groupby(examples, lambda example: example[0].shape)]
+
+
+def enlarged(x: Tensor, least: int) -> Tensor:
+    """Return a batch of inputs (B, C, …), zero-padded around their centre to a least size."""
+    spare = [max(0, least - n) for n in reversed(x.shape[2:])]
+    return F.pad(x, [pad for n in spare for pad in (n // 2, n - n // 2)]) if any(spare) else x
+
+
+def outcome_of(
+    network: nn.Module,
+    task: Task,
+    examples: Dataset[Any],
+    batch_size: int,
+    title: str = "",
+    recordings: Sequence[int] | None = None,
+) -> Outcome:
+    """Test a network on a dataset. Metrics are updated batch by batch, so that no maps are held in memory.
+
+    Args:
+        network: Maps (B, …) to the outputs of the task.
+        task: Has the metrics.
+        examples: Dataset with items (input, target), or (input, target, where).
+        batch_size: Examples in a batch.
+        title: Text beside the progress bar.
+        recordings: The recording of each example, see `of_recordings`.
+    """
+    device = next(network.parameters()).device
+    metrics, loss = task.metrics().to(device), MeanMetric().to(device)
+    details = nn.ModuleDict(task.details()).to(device)
+    for part in metrics, loss, details:
+        of_one_process(part)
+    kept: list[tuple[Tensor, Tensor]] = []
+    scores: list[float] = []
+
+    def update(logits: Tensor, target: Tensor) -> None:
+        loss.update(task.loss(logits, target), len(logits))  # checks the targets
+        metrics.update(logits, target)
+        for metric in details.values():
+            metric.update(logits, target)  # type: ignore[operator]
+        if (good := task.scores(logits, target)) is not None:
+            scores.extend(good.tolist())
+
+    count = 0
+    for _, logits, target in outputs(network, examples, batch_size, title):
+        if logits.ndim == 2:
+            kept.append((logits, target))
+        else:
+            update(logits, target)
+            count += len(logits)
+    kept_logits: Tensor | None = None
+    kept_target: Tensor | None = None
+    if kept:
+        logits, target = (torch.cat(parts) for parts in zip(*kept, strict=True))
+        logits, target = of_recordings(task, logits, target, recordings)
+        update(logits, target)
+        kept_logits, kept_target, count = logits.cpu(), target.cpu(), len(logits)
+    values = {name: value.item() for name, value in {**metrics.compute(), "loss": loss.compute()}.items()}
+    lists = {name: torch.atleast_1d(metric.compute()).tolist() for name, metric in details.items()}  # type: ignore[operator]
+    return Outcome(values, lists, count, kept_logits, kept_target, scores)
+
+
+def distance(logits: Tensor, others: Tensor) -> float:
+    """Return how far logits (N, num_outputs) move, relative to how far they are from each other.
+
+    The mean over the classes, which softmax ignores, is taken out first; 0 means no change, and √2 the distance of
+    logits that have nothing in common.
+
+    Example:
+        >>> distance(torch.tensor([[0.0, 2.0]]), torch.tensor([[5.0, 5.0]]))
+        1.0
+    """
+    centred, moved = (x - x.mean(1, keepdim=True) for x in (logits, others))
+    return ((moved - centred).norm() / centred.norm().clamp(min=1e-12)).item()
+
+
+def measure(network: nn.Module, task: Task, source: Source, batch_size: int, factors: Sequence[float]) -> Measurement:
+    """Test a network on a source's test examples, and again on the transformed examples.
+
+    Args:
+        network: Maps (B, …) to the outputs of the task.
+        task: Has the metrics.
+        source: Has the examples.
+        batch_size: Examples in a batch.
+        factors: Amounts of the source's transformation.
+
+    Raises:
+        ValueError: An amount is out of range, or the targets are not of the task's kind.
+    """
+    recordings, examples = source.recordings("test"), source.split("test")
+    outcome = outcome_of(network, task, examples, batch_size, "Testing", recordings)
+    monitor = headline(task.monitor, [name for name in outcome.metrics if name != "loss"])
+    transformed, moved = {}, {}
+    for factor in factors:
+        assert source.transformation is not None  # its factors have been checked
+        title = f"Testing, {source.transformation.name} {source.transformation.label(factor)}"
+        other = outcome_of(network, task, source.transformed("test", factor), batch_size, title, recordings)
+        transformed[f"{factor:g}"] = other.metrics[monitor]
+        if outcome.logits is not None and other.logits is not None and task.num_outputs > 1:
+            moved[f"{factor:g}"] = distance(outcome.logits, other.logits)
+    return Measurement(
+        monitor,
+        outcome.metrics,
+        outcome.examples,
+        transformed,
+        moved,
+        outcome,
+        cases(network, examples, outcome.scores),
+    )
+
+
+def cases(network: nn.Module, examples: Any, scores: Sequence[float]) -> list[Case]:
+    """Return the best, the median and the worst example."""
+    order = sorted(range(len(scores)), key=lambda item: -scores[item])
+    chosen = list(dict.fromkeys([order[0], order[len(order) // 2], order[-1]])) if order else []
+    found = []
+    for item in chosen:
+        ((x, logits, target),) = outputs(network, [examples[item]], 1)  # type: ignore[arg-type]
+        found.append(Case(item, x[0].cpu(), target[0].cpu(), logits[0].cpu(), scores[item]))
+    return found

@@ -1,0 +1,186 @@
+"""The JSON of a study, its table, its pictures and the page."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from statistics import stdev
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from experiments.report import figures, page
+from experiments.report.grid import Arm, Cell, Mean, Study, average, table
+from experiments.report.tables import show
+
+
+def cell(arm: str = "plain", fraction: float = 1.0, seed: int = 0, fold: int | None = 1, test: float = 0.5) -> Cell:
+    transformed = {"0.5": test / 2, "1": test, "2": test / 5}
+    return Cell(arm, fraction, seed, fold, 12, 3.5, test - 0.1, test, transformed, {"0.5": 0.3, "1": 0.0, "2": 0.6})
+
+
+def study(**changes: object) -> Study:
+    cells = [
+        cell(arm, fraction, seed, test=base + fraction / 10 + seed / 100)
+        for arm, base in (("plain", 0.5), ("plain, augmented", 0.6), ("ours", 0.7))
+        for fraction in (0.25, 1.0)
+        for seed in (0, 1, 2)
+    ]
+    arms = {
+        "plain": Arm(["experiment=a"], 1234, {"optimizer.lr": 0.003}, {"optimizer.lr=0.003": 0.5}),
+        "plain, augmented": Arm(["experiment=a", "augment=speed"], 1234),
+        "ours": Arm(["experiment=b"], 4321),
+    }
+    values = {
+        **{"name": "tiny", "title": "A study", "about": "Of nothing.", "metric": "accuracy"},
+        **{
+            "transformation": "playback speed",
+            "test_examples": 1000,
+            "chance": 0.1,
+            "missing": 0,
+            "arms": arms,
+            "cells": cells,
+        },
+    }
+    return Study(**values | changes)  # type: ignore[arg-type]
+
+
+def test_a_study_is_kept_in_json_with_a_line_for_each_run(tmp_path: Path) -> None:
+    study().save(tmp_path / "study.json")
+    assert Study.load(tmp_path / "study.json") == study()
+    text = (tmp_path / "study.json").read_text()
+    assert len([line for line in text.splitlines() if '"arm": ' in line]) == 18
+    assert json.loads(text)["cells"][0]["transformed"]["2"] == study().cells[0].transformed["2"]
+    (tmp_path / "study.json").write_text(text.replace('"seed"', '"sead"'))
+    with pytest.raises(ValueError, match=r"study\.json is not a study\.json of experiments\.study"):
+        Study.load(tmp_path / "study.json")
+
+
+def test_what_is_not_a_number_is_null_in_json(tmp_path: Path) -> None:
+    odd = replace(cell(), test=float("nan"), transformed={"1": float("nan")}, val=None)
+    study(cells=[odd]).save(tmp_path / "study.json")
+    json.loads((tmp_path / "study.json").read_text(), parse_constant=pytest.fail)
+    (read,) = Study.load(tmp_path / "study.json").cells
+    assert np.isnan([read.test, read.transformed["1"]]).all() and read.val is None and read.moved == odd.moved
+
+
+def test_folds_are_averaged_for_each_seed_first_and_alone_they_are_the_units() -> None:
+    values = np.random.default_rng(0).uniform(size=(3, 5))
+    cells = [cell(seed=seed, fold=fold) for seed in range(3) for fold in range(5)]
+    mean = average(cells, values.ravel().tolist())
+    assert mean.value == pytest.approx(values.mean())
+    assert mean.deviation == pytest.approx(np.std(values.mean(1), ddof=1))
+    alone = average(cells[:5], values[0].tolist())
+    assert (alone.value, alone.deviation) == pytest.approx((values[0].mean(), stdev(values[0])))
+    assert average(cells[:1], [0.5]) == Mean(0.5, None)
+
+
+def test_the_table_has_the_means_and_the_flatness() -> None:
+    columns, rows = table(study())
+    assert columns == [
+        *["", "parameters", "chosen on validation", "training share", "runs", "test accuracy"],
+        *["×0.5", "×1", "×2", "flatness"],
+    ]
+    assert rows[1] == [
+        *["plain", "1,234", "lr 0.003", "100%", "3", "61.0 ± 1.0"],
+        *["30.5 ± 0.5", "61.0 ± 1.0", "12.2 ± 0.2", "48.8"],
+    ]
+    assert len(rows) == 6
+
+
+def test_what_is_wider_than_the_screen_is_several_tables(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns, rows = table(study())
+    tables = {}
+    for width in 300, 80, 48:
+        monkeypatch.setenv("COLUMNS", str(width))
+        show("A study", columns, rows, heads=["training share"])
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+        assert max(map(len, lines)) <= width
+        parts = [lines[i : i + len(rows)] for i in range(0, len(lines), len(rows))]
+        cells = [[[cell.strip() for cell in line.split("│")[1:-1]] for line in part] for part in parts]
+        identified = [(row[0], row[columns.index("training share")]) for row in rows]
+        for part in cells:
+            assert [tuple(cell for cell in line if cell in sum(identified, ())) for line in part] == identified
+        tables[width] = len(parts)
+        shown = [[cell for part in cells for cell in part[i]] for i in range(len(rows))]
+        assert all(set(row) == set(given) for row, given in zip(shown, rows, strict=True))
+    assert tables[300] == 1 and 1 < tables[80] < tables[48]
+
+
+def drawn(picture: str, given: Study) -> list[tuple[str, list[float], list[float]]]:
+    """The lines of a picture: label, x, y."""
+    ax = Figure().subplots()
+    figures.PICTURES[picture][2](given, ax)
+    return [(str(line.get_label()), list(line.get_xdata()), list(line.get_ydata())) for line in ax.lines]  # type: ignore[arg-type]
+
+
+def test_lines_are_the_means_of_the_largest_share() -> None:
+    (label, x, y), *_ = drawn("factors", study())
+    assert label == "plain" and x == [0.5, 1, 2]
+    assert y == pytest.approx([0.305, 0.61, 0.122])
+    assert drawn("moved", study())[2][2] == pytest.approx([0.3, 0, 0.6])
+    label, x, y = drawn("share", study())[2]
+    assert label == "ours" and x == [0.25, 1]
+    assert y == pytest.approx([0.735, 0.81])
+
+
+def test_an_eighth_line_differs_from_the_first() -> None:
+    arms = [f"net {i}" for i in range(8)]
+    ax = Figure().subplots()
+    figures.factors(study(arms={arm: Arm([]) for arm in arms}, cells=[cell(arm) for arm in arms]), ax)
+    assert len({(line.get_color(), line.get_linestyle()) for line in ax.lines[:8]}) == 8
+
+
+def test_bars_are_the_mean_over_the_factors_and_the_worst() -> None:
+    ax = Figure().subplots()
+    figures.bars(study(), ax)
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx(  # type: ignore[attr-defined]
+        [test * (1 / 2 + 1 + 1 / 5) / 3 for test in (0.61, 0.71, 0.81)]
+    )
+    assert [line.get_xdata()[0] for line in ax.lines] == pytest.approx([test / 5 for test in (0.61, 0.71, 0.81)])  # type: ignore[index]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["plain", "plain, augmented", "ours"]
+
+
+def test_without_factors_bars_have_the_deviation(tmp_path: Path) -> None:
+    alone = study(cells=[replace(cell, transformed={}, moved={}) for cell in study().cells])
+    assert [file.name for file in figures.draw(alone, tmp_path).values()] == ["tiny_share.png", "tiny_arms.png"]
+    ax = Figure().subplots()
+    figures.bars(alone, ax)
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx([0.61, 0.71, 0.81])  # type: ignore[attr-defined]
+    assert [lines.get_segments()[0][:, 0] for lines in ax.collections] == [  # type: ignore[attr-defined]
+        pytest.approx([test - 0.01, test + 0.01]) for test in (0.61, 0.71, 0.81)
+    ]
+
+
+def test_pictures_are_drawn_where_there_is_something_to_show(tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    files = figures.draw(study(), tmp_path)
+    assert [file.name for file in files.values()] == [
+        f"tiny_{name}.png" for name in ("share", "factors", "bars", "moved")
+    ]
+    assert all(file.stat().st_size > 10_000 for file in files.values())
+    maps = study(cells=[replace(cell, moved={}) for cell in study().cells])  # of maps it is not measured
+    assert [file.name for file in figures.draw(maps, tmp_path / "maps").values()] == [
+        f"tiny_{name}.png" for name in ("share", "factors", "bars")
+    ]
+    one = study(arms={"ours": Arm([])}, cells=[cell("ours")], transformation="angle")
+    assert list(figures.draw(one, tmp_path)) == ["accuracy against angle", "how far the logits move against angle"]
+
+
+def test_the_page_is_made_of_the_studies_alone(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"run experiments\.study first"):
+        page.write(tmp_path / "runs", tmp_path / "docs")
+    (tmp_path / "runs" / "any").mkdir(parents=True)
+    study(missing=2).save(tmp_path / "runs" / "any" / "study.json")
+    file = page.write(tmp_path / "runs", tmp_path / "docs")
+    text = file.read_text()
+    assert "## A study" in text and "`study=tiny`: 3 seeds, 1 fold, 1,000 test examples each, 12 epochs." in text
+    assert "2 runs are missing." in text
+    assert "| ours | 4,321 |  | 100% | 3 | 81.0 ± 1.0 | 40.5 ± 0.5 | 81.0 ± 1.0 | 16.2 ± 0.2 | 64.8 |" in text
+    for line in text.splitlines():
+        if line.startswith("!["):
+            assert (tmp_path / "docs" / line.split("](")[1].removesuffix(")")).is_file()
+    (tmp_path / "runs" / "any" / "study.json").unlink()
+    assert page.write(tmp_path / "runs", tmp_path / "docs").read_text() == text
