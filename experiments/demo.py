@@ -1,4 +1,4 @@
-"""Opens a page to touch what a network does with what is moved: `python -m experiments.demo --help`."""
+"""Opens a page that compares a network with its plain twin: `python -m experiments.demo --help`."""
 
 import os
 from dataclasses import dataclass
@@ -9,23 +9,25 @@ import hydra
 from omegaconf import DictConfig
 from torch import Tensor
 
-from experiments.data import dropped
-from experiments.data.decode import to_int16
+from experiments.card import Card, find_checkpoint, load_network
+from experiments.data import examples
+from experiments.data.inputs import Waveform
+from experiments.data.sound.decode import to_int16
 from experiments.errors import one_line_errors
+from experiments.evaluation.preprocess import SECONDS, preprocess
 from experiments.report import comparison_plots as plots
 from experiments.report.comparison import Comparison, Pair, grid_of
-from experiments.run import Card, find_checkpoint, load_network
 from experiments.trust import as_list
 from wavenets.models import Network
 
-# Nothing but what this machine serves is to be loaded into the page, and it sends nothing elsewhere.
+# The page loads only what this machine serves, and sends nothing elsewhere.
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
 CSS = ".gradio-container {max-width: 1500px !important; margin: auto} footer {display: none !important}"
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the page shows, without the page.
+    """The contents of the page.
 
     Attributes:
         pair: The network and its twin.
@@ -37,11 +39,11 @@ class Demo:
 
     @classmethod
     def load(cls, ckpt: Path | str, twin: Path | str | None = None, trust: list[str] | None = None) -> "Demo":
-        """Makes the networks.
+        """Load the networks.
 
         Raises:
-            FileNotFoundError: There is no such checkpoint.
-            ValueError: One is no good, or they do not go together.
+            FileNotFoundError: A checkpoint is missing.
+            ValueError: A checkpoint is damaged, or the two do not fit each other.
         """
         network, card = load_network(find_checkpoint(ckpt), trust or [])
         task = card.task(trust or [])
@@ -49,50 +51,55 @@ class Demo:
             return cls(Pair(network, task), card)
         plain, its = load_network(find_checkpoint(twin), trust or [])
         if not isinstance(plain, Network) or grid_of(plain) is not None:
-            raise ValueError(
-                f"twin={twin} is a {type(plain).__name__}, where a plain network of wavenets.models should be"
-            )
-        if (its.classes, its.sample_rate) != (card.classes, card.sample_rate):
-            raise ValueError(f"twin={twin} was trained on other classes, or at another rate, than ckpt={ckpt}")
+            raise ValueError(f"twin={twin} is a {type(plain).__name__}; it must be a plain network of wavenets.models")
+        if (its.classes, its.input) != (card.classes, card.input):
+            raise ValueError(f"twin={twin} was trained on other classes, or on other inputs, than ckpt={ckpt}")
         return cls(Pair(network, task, plain), card)
 
     @property
     def rate(self) -> int | None:
-        """Of sounds, in Hz; None: the network takes images."""
-        return self.card.sample_rate
+        """Sampling rate of sounds, in Hz. ``None``: the network takes images."""
+        return self.card.input.sample_rate if isinstance(self.card.input, Waveform) else None
 
-    def input(self, given: Any) -> Tensor:
-        """Makes an input of a file of sound, or of an image (H, W, 3)."""
-        data, network = self.card.config["data"], self.pair.network
-        if self.rate:
-            return dropped.sound(given, self.rate, self.card.num_samples or 5 * self.rate, data.get("trim"))
-        size = data.get("size")
-        return dropped.image(given, network.in_channels, (size, size) if isinstance(size, int) else size)
+    @property
+    def num_samples(self) -> int:
+        """Length of sounds, in samples."""
+        assert isinstance(self.card.input, Waveform)
+        return self.card.input.num_samples or SECONDS * self.card.input.sample_rate
 
-    def compare(self, given: Any, factor: float, degrees: float = 0.0) -> Comparison:
-        """Runs both networks: a sound is played at this speed, an image has this size and is turned by this angle."""
-        return self.pair.compare(self.input(given), factor if self.rate else 1 / factor, degrees)
+    def input(self, file: Path | str, negative: bool = False) -> Tensor:
+        """Read a file as in training, (1, C, …), or the negative of an image."""
+        x = preprocess(self.card)(file)
+        return 1 - x if negative else x
 
-    def show(self, given: Any, factor: float, degrees: float = 0.0) -> tuple[Any, ...]:
-        """Gives what the page shows: a line of text, both pictures, and of a sound, the sound that was moved."""
-        comparison = self.compare(given, factor, degrees)
+    def compare(self, file: Path | str, factor: float, degrees: float = 0.0, negative: bool = False) -> Comparison:
+        """Run both networks: a sound is played at this speed, an image has this size and is turned by this angle."""
+        return self.pair.compare(self.input(file, negative), factor if self.rate else 1 / factor, degrees)
+
+    def show(self, file: Path | str, factor: float, degrees: float = 0.0, negative: bool = False) -> tuple[Any, ...]:
+        """Return what the page shows: a line of text, both pictures, and the moved sound if it is a sound."""
+        comparison = self.compare(file, factor, degrees, negative)
         pictures = plots.features(comparison, self.rate), plots.probabilities(comparison, self.card.classes)
         heard = [(self.rate, to_int16(comparison.moved.mean(0).clamp(-1, 1).numpy()))] if self.rate else []
-        return self.told(comparison), *pictures, *heard
+        return self.summary(comparison), *pictures, *heard
 
-    def told(self, comparison: Comparison) -> str:
-        """Says in a line what was done, and how far that moved the features."""
-        what = comparison.move.told(1 if self.rate else 2)
-        where = "a move of its group" if comparison.exact else "no move of its group, so what is close is not equal"
+    def summary(self, comparison: Comparison) -> str:
+        """Return in one line what was done, and how far it moved the features."""
+        what = comparison.move.summary(1 if self.rate else 2)
+        where = (
+            "a move of its group"
+            if comparison.exact
+            else "not a move of its group, so that features are close but not equal"
+        )
         plain, ours = (
-            plots.told(max(level.error for level in side.levels)) for side in (comparison.plain, comparison.ours)
+            plots.percentage(max(level.error for level in side.levels)) for side in (comparison.plain, comparison.ours)
         )
         twin = comparison.plain.name
         return f"**{what[0].upper()}{what[1:]}**: {where}. {twin.capitalize()}: **{plain}**. Ours: **{ours}**."
 
 
 def page(demo: Demo) -> Any:
-    """Makes the page, of Gradio's.
+    """Return the page, made with Gradio.
 
     Raises:
         ImportError: Gradio is missing.
@@ -115,7 +122,7 @@ def page(demo: Demo) -> Any:
                     *heard,
                 ]
 
-        def show(given: Any, *sliders: float) -> tuple[Any, ...]:
+        def show(given: Any, *sliders: Any) -> tuple[Any, ...]:
             try:
                 if given is not None:
                     return demo.show(given, *sliders)
@@ -130,41 +137,44 @@ def page(demo: Demo) -> Any:
 
 
 def _inputs(gr: Any, demo: Demo) -> Any:
-    """What is dropped in, and the sliders."""
+    """Yield the input and the sliders."""
     if demo.rate:
-        given = demo.rate, to_int16(dropped.example_sound(demo.rate, demo.card.num_samples or 5 * demo.rate))
+        given = demo.rate, to_int16(examples.example_sound(demo.rate, demo.num_samples))
         yield gr.Audio(given, type="filepath", sources=["upload", "microphone"], label="a sound", buttons=[])
         yield gr.Slider(0.5, 4, 2, step=0.01, label="speed")
     else:
         channels = demo.pair.network.in_channels
-        picture = dropped.example_image(channels)
-        yield gr.Image(picture, sources=["upload", "clipboard"], label="an image", height=320, buttons=[])
+        picture = examples.example_image(channels)
+        # The file itself: Gradio would change its colours and its size.
+        options: dict[str, Any] = {"type": "filepath", "image_mode": None, "format": "png"}
+        yield gr.Image(picture, sources=["upload", "clipboard"], label="an image", height=320, buttons=[], **options)
         yield gr.Slider(0.25, 2, 1, step=0.01, label="size")
         yield gr.Slider(0, 360, 90, step=5, label="angle (°)")
+        yield gr.Checkbox(False, label="negative: for networks that were trained on light shapes on a dark ground")
 
 
 def gradio() -> Any:
-    """Imports Gradio, which tells nobody of it.
+    """Import Gradio, without its telemetry.
 
     Raises:
-        ImportError: It is missing.
+        ImportError: Gradio is missing.
     """
     os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
     try:
         import gradio
     except ImportError:
-        raise ImportError("gradio is missing: pip install 'wavenets[demo]'") from None
+        raise ImportError("gradio is missing; run pip install 'wavenets[demo]'") from None
     return gradio
 
 
 class Sealed:
-    """Has every answer of the page's server forbid the browser to load anything from elsewhere, or to send it there."""
+    """Middleware whose answers forbid the browser to load anything from elsewhere, or to send anything there."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serves a request, as ASGI has it."""
+        """Serve a request, as defined by ASGI."""
 
         async def sealed(message: Any) -> None:
             if message["type"] == "http.response.start":
@@ -175,16 +185,16 @@ class Sealed:
 
 
 def launch(demo: Demo, port: int | None, browser: bool, wait: bool = True) -> Any:
-    """Serves the page on this machine alone, until it is interrupted.
+    """Serve the page on this machine only, until it is interrupted.
 
     Args:
-        demo: What it shows.
-        port: Where; None is a free one.
-        browser: Whether to open it.
-        wait: False comes back at once.
+        demo: Contents of the page.
+        port: Port of the page. ``None``: a free one.
+        browser: Whether to open the page.
+        wait: Whether to wait for the interruption; if not, return at once.
 
     Returns:
-        The page; its ``local_url`` says where it is.
+        The page; its ``local_url`` is its address.
 
     Raises:
         ImportError: Gradio is missing.
@@ -212,7 +222,7 @@ def launch(demo: Demo, port: int | None, browser: bool, wait: bool = True) -> An
 
 @hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="demo")
 def main(cfg: DictConfig) -> None:
-    """Runs the command."""
+    """Run the command."""
     with one_line_errors():
         launch(Demo.load(cfg.ckpt, cfg.twin, as_list(cfg.trust)), cfg.port, cfg.browser)
 

@@ -1,4 +1,4 @@
-"""Errors that the user can mend, and interruptions, told in one line."""
+"""Errors that the user can correct, and interruptions, reported in one line."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from hydra.errors import CompactHydraException, InstantiationException
 from hydra.types import RunMode
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf import MissingMandatoryValue
 
 from experiments.run import Run
 
@@ -23,10 +23,10 @@ ERRORS = ImportError, MisconfigurationException, OSError, ValueError
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Ends the program with one line and exit code 1, not with a traceback, on a wrong value or a missing file.
+    """End the program with one line and exit code 1, not with a traceback, on a wrong value or a missing file.
 
-    A sweep tells the line, and goes on with the next job; it ends with exit code 1 all the same.
-    HYDRA_FULL_ERROR=1 in the environment gives the traceback, as it does for Hydra's own errors.
+    A sweep logs the line and continues with the next job; it ends with exit code 1 nevertheless.
+    HYDRA_FULL_ERROR=1 in the environment shows the traceback, as it does for Hydra's own errors.
     """
     try:
         yield
@@ -36,7 +36,7 @@ def one_line_errors() -> Iterator[None]:
             raise
         if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
             log.error("%s", line)
-            raise CompactHydraException(line) from None  # Hydra ends no sweep for it, as it does for a SystemExit
+            raise CompactHydraException(line) from None  # a SystemExit would end the sweep
         raise SystemExit(line) from None
 
 
@@ -49,43 +49,25 @@ def _one_line(error: Exception) -> str | None:
     if isinstance(cause, MisconfigurationException | OSError | ValueError):
         return f"error: {cause}"
     if cause is None or isinstance(cause, ImportError | TypeError):
-        # A class that is not there, or an argument that it does not take: Hydra says which.
+        # A class that does not exist, or an argument that it does not take: Hydra names it.
         return f"error: {' '.join(str(error).split())}"
     return None
 
 
 @contextmanager
 def interruptible(run: Run) -> Iterator[None]:
-    """Tells how to go on with a run that Ctrl-C or SIGTERM ends; the exit code is a shell's, 130 or 143."""
+    """Print how to continue a run that Ctrl-C or SIGTERM ends. The exit code is 130 or 143, as in a shell."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as end:
         # Lightning makes a SystemExit of both: with code 0 of SIGTERM, with code 1 of Ctrl-C.
         code = signal.SIGTERM if isinstance(end, SIGTERMException) else signal.SIGINT
         if is_first_process():
-            how = f"go on with resume={run.folder}" if run.started else "no epoch was over, so nothing is kept"
+            how = f"continue with resume={run.folder}" if run.started else "no epoch was completed, so nothing is kept"
             print(f"interrupted; {how}", file=sys.stderr)
         raise SystemExit(128 + code) from None
 
 
 def is_first_process() -> bool:
-    """Whether this process, of several that train one network, is the one that writes."""
+    """Return whether this process writes the files, if several processes train one network."""
     return not getattr(rank_zero_only, "rank", 0)
-
-
-def check_numbers(cfg: DictConfig) -> None:
-    """Looks at those numbers of the configuration that nobody else looks at.
-
-    Raises:
-        ValueError: One is none, or is too small.
-    """
-    for key, kind, least in (
-        ("seed", int, 0),
-        ("batch_size", int, 1),
-        ("num_workers", int, 0),
-        ("wavelet_loss", float, 0),
-        ("optimizer.lr", float, 0),
-    ):
-        value = OmegaConf.select(cfg, key, default=least)
-        if not isinstance(value, int | kind) or not value >= least:
-            raise ValueError(f"{key}={value} is no {'whole ' * (kind is int)}number of at least {least}")

@@ -1,8 +1,7 @@
-"""Runs a grid of trainings and draws what they come to: `python -m experiments.study --help`."""
+"""Runs a grid of trainings and draws their results: `python -m experiments.study --help`."""
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -14,14 +13,17 @@ import hydra
 from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.cores import cores
 from experiments.errors import one_line_errors
+from experiments.launch import local as pool
+from experiments.launch.job import Job
 from experiments.report.figures import draw
-from experiments.report.grid import Arm, Cell, Study, table
+from experiments.report.gathered import cell_of, gathered
+from experiments.report.grid import Arm, Study, table
 from experiments.report.tables import show
-from experiments.run import Results
-from experiments.training import pool
-from experiments.training.pool import Job
-from experiments.training.task import shown
+from experiments.results import Results
+from experiments.training.tasks.task import shown
+from experiments.trust import as_list
 
 KEYS = {"title", "about", "arms", "overrides", "choose", "fractions", "seeds", "folds"}  # of conf/study/NAME.yaml
 
@@ -48,20 +50,23 @@ class Grid:
             raise ValueError(f"study.{missing[0]} is missing; a study has {', '.join(sorted(KEYS))}")
         if not all(study[key] for key in ("arms", "fractions", "seeds", "folds")):
             raise ValueError(
-                "study.arms, fractions, seeds and folds need an entry each; a fold of null is the data's own"
+                "study.arms, fractions, seeds and folds need an entry each; a fold of null is that of the data"
             )
         for key in "arms", "fractions", "seeds", "folds":
             if not isinstance(study[key], dict if key == "arms" else list):
-                raise ValueError(f"study.{key}={study[key]} is no {'mapping' if key == 'arms' else 'list'}")
+                raise ValueError(f"study.{key}={study[key]} is not a {'mapping' if key == 'arms' else 'list'}")
         if wrong := [arm for arm, given in study["arms"].items() if not isinstance(given, list)]:
-            raise ValueError(f"the arm {wrong[0]!r} is no list of overrides")
-        self.folder, self.arms = Path(cfg.folder), {str(arm): list(given) for arm, given in study["arms"].items()}
+            raise ValueError(f"the arm {wrong[0]!r} is not a list of overrides")
+        self.folder, self.arms = (
+            Path(cfg.folder).expanduser(),
+            {str(arm): list(given) for arm, given in study["arms"].items()},
+        )
         self.common, self.values = list(study["overrides"]), study["choose"]
         self.first = max(study["fractions"]), study["seeds"][0], study["folds"][0]  # where values are chosen
         self.keys = list(product(self.arms, study["fractions"], study["seeds"], study["folds"]))
 
     def job(self, key: tuple[str, float, int, Any], chosen: dict[str, Any], test: bool = True) -> Job:
-        """Makes a training.
+        """Return a training.
 
         Args:
             key: Arm, fraction, seed and fold.
@@ -76,14 +81,14 @@ class Grid:
             *([] if fold is None else [f"data.test_fold={fold}"]),
         ]
         epochs, digest = composed(tuple(overrides))
-        # The name of an arm is not in the name of the folder: a new name is no new run.
+        # The name of an arm is not in the name of the folder: a new name does not start a new run.
         parts = [f"share{fraction:g}", f"seed{seed}", *([] if fold is None else [f"fold{_slug(str(fold))}"]), digest]
-        told = ", ".join([arm, f"{fraction:.0%}", f"seed {seed}", *([] if fold is None else [f"fold {fold}"])])
+        label = ", ".join([arm, f"{fraction:.0%}", f"seed {seed}", *([] if fold is None else [f"fold {fold}"])])
         values = "".join(f", {name}={value}" for name, value in chosen.items())
-        return Job(told + values, self.folder / "_".join(parts), tuple(overrides), epochs, test)
+        return Job(label + values, self.folder / "_".join(parts), tuple(overrides), epochs, test)
 
     def candidates(self, arm: str) -> list[tuple[dict[str, Any], Job]]:
-        """Gives all combinations of the values that an arm may take, and the training of each; it is not tested."""
+        """Return all combinations of the values that an arm may take, with their trainings, which are not tested."""
         combinations = [dict(zip(self.values, values, strict=True)) for values in product(*self.values.values())]
         if len(combinations) == 1:
             return [(combinations[0], self.job((arm, *self.first), combinations[0]))]
@@ -92,7 +97,7 @@ class Grid:
 
 @cache
 def composed(overrides: tuple[str, ...]) -> tuple[int, str]:
-    """Gives the number of epochs of a training, and a digest of its whole configuration: another one is another run."""
+    """Return the number of epochs of a training, and a digest of its configuration, by which runs are distinguished."""
     cfg = compose("train", list(overrides))
     values = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(values, dict)
@@ -103,19 +108,19 @@ def composed(overrides: tuple[str, ...]) -> tuple[int, str]:
 
 
 def choose(grid: Grid, arm: str) -> Arm:
-    """Takes the values that were best on the validation examples; of equal ones, those of the least loss.
+    """Choose the values that were best on the validation examples; of equal ones, those of the least loss.
 
     Raises:
-        ValueError: None of the trainings went well.
+        ValueError: No training succeeded.
     """
     candidates = grid.candidates(arm)
     if len(candidates) == 1:
         return Arm([*grid.common, *grid.arms[arm]], chosen=candidates[0][0])
     cards = [(values, json.loads(job.file.read_text())) for values, job in candidates if job.file.exists()]
     if not cards:
-        raise ValueError(f"no training of {arm} went well; see the log.txt in the folders of {grid.folder}")
+        raise ValueError(f"no training of {arm} succeeded; see the log.txt in the folders of {grid.folder}")
     if any(card["value"] is None for _, card in cards):
-        raise ValueError("study.choose chooses on validation examples, and there are none")
+        raise ValueError("study.choose needs validation examples, and the data have none; leave it out")
     sign = -1 if cards[0][1]["config"]["task"]["mode"] == "min" else 1
     best, _ = max(cards, key=lambda pair: (sign * pair[1]["value"], -pair[1]["validation"]["loss"]))
     tried = {", ".join(f"{key}={value}" for key, value in values.items()): card["value"] for values, card in cards}
@@ -123,20 +128,20 @@ def choose(grid: Grid, arm: str) -> Arm:
 
 
 def study(cfg: DictConfig) -> tuple[Study, list[Job]]:
-    """Runs a study, or goes on with it.
+    """Run a study, or continue it.
 
     Args:
         cfg: The composed configuration, see conf/study.yaml.
 
     Returns:
-        What it came to, which is in study.json as well, and the trainings that failed.
+        The results, which are in study.json as well, and the trainings that failed.
 
     Raises:
-        ValueError: No training went well.
+        ValueError: No training succeeded.
     """
     grid = Grid(cfg)
     grid.folder.mkdir(parents=True, exist_ok=True)
-    processes = cfg.processes or len(pool.devices()) or os.cpu_count() or 1
+    processes = cfg.processes or len(pool.devices()) or cores()
     tries = [job for arm in grid.arms for _, job in grid.candidates(arm) if not job.test]
     failed = _run(tries, processes)
     arms = {arm: choose(grid, arm) for arm in grid.arms}
@@ -148,14 +153,14 @@ def study(cfg: DictConfig) -> tuple[Study, list[Job]]:
 
 
 def summary(cfg: DictConfig, arms: dict[str, Arm], jobs: dict[tuple[str, float, int, Any], Job]) -> Study:
-    """Gathers the results of what is finished.
+    """Gather the results of the finished trainings.
 
     Raises:
-        ValueError: Nothing is.
+        ValueError: No training is finished.
     """
     results = {key: Results.load(job.file) for key, job in jobs.items() if job.file.exists()}
     if not results:
-        raise ValueError(f"no training of {cfg.name} went well; see the log.txt in the folders of {cfg.folder}")
+        raise ValueError(f"no training of {cfg.name} succeeded; see the log.txt in the folders of {cfg.folder}")
     first = next(iter(results.values()))
     metric = first.monitor
     parameters = {arm: r.parameters for (arm, *_), r in results.items()}
@@ -164,12 +169,12 @@ def summary(cfg: DictConfig, arms: dict[str, Arm], jobs: dict[tuple[str, float, 
         title=cfg.study.title,
         about=cfg.study.about,
         metric=metric,
-        quantity=first.quantity,
-        test_clips=first.test_clips,
+        transformation=first.transformation,
+        test_examples=first.test_examples,
         chance=1 / len(first.classes) if metric == "accuracy" else None,
         missing=len(jobs) - len(results),
         arms={name: Arm(arm.overrides, parameters.get(name, 0), arm.chosen, arm.tried) for name, arm in arms.items()},
-        cells=[_cell(key, result) for key, result in results.items()],
+        cells=[cell_of(result, key[0], key[1], key[3]) for key, result in results.items()],
     )
 
 
@@ -198,31 +203,26 @@ def _outcome(job: Job) -> str:
     return f"test {values['monitor'].replace('_', ' ')} {shown(values['monitor'], values['test_' + values['monitor']])}"
 
 
-def _cell(key: tuple[str, float, int, Any], results: Results) -> Cell:
-    metric = results.monitor
-    measured = _rounded(results.rescaled), _rounded(results.moved)
-    val = round(results.val[metric], 5) if metric in results.val else None
-    return Cell(*key, results.epochs, results.seconds, val, round(results.test[metric], 5), *measured)
-
-
-def _rounded(values: dict[str, float]) -> dict[str, float]:
-    return {key: round(value, 5) for key, value in values.items()}
-
-
 def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")
 
 
 @hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="study")
 def main(cfg: DictConfig) -> None:
-    """Runs the command."""
+    """Run the command."""
     with one_line_errors():
-        result, failed = study(cfg)
+        if cfg.runs:
+            result, failed = gathered(cfg.name, as_list(cfg.runs)), list[Job]()
+            Path(cfg.folder).expanduser().mkdir(parents=True, exist_ok=True)
+            result.save(Path(cfg.folder).expanduser() / "study.json")
+        else:
+            result, failed = study(cfg)
         columns, rows = table(result)
-        if len(rows) < len(columns):  # a screen is higher than wide
+        if len(rows) < len(columns):  # a screen has more rows than columns
             columns, *rows = map(list, zip(columns, *rows, strict=True))
         show(f"{result.title}, in percent", columns, rows, heads=["training share"])
-        for title, file in draw(result, Path(cfg.folder)).items():
+        print(result.spread)
+        for title, file in draw(result, Path(cfg.folder).expanduser()).items():
             print(f"{file}: {title}")
         if failed:
             raise ValueError(f"{len(failed)} runs failed, such as {failed[0].name}; see {failed[0].folder}/log.txt")

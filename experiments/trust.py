@@ -1,12 +1,12 @@
-"""What a checkpoint or a run's config.yaml may make: a file from elsewhere is data, and calls nothing."""
+"""What a checkpoint or the config.yaml of a run may create: a file from elsewhere is data, and calls nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.utils import get_class
 
-# Whose classes a checkpoint may name, and a run's config.yaml for what trains it. Other modules the user must name.
-ROOMS = "wavenets.models", "experiments.data", "experiments.training.task"
+# Modules whose classes a checkpoint may name, and the config.yaml of a run for its training. The user must name others.
+ROOMS = "wavenets.models", "experiments.data", "experiments.training.tasks"
 TRAINING_ROOMS = (
     *ROOMS,
     *("torch.optim", "lightning.Trainer", "lightning.pytorch.callbacks", "lightning.pytorch.loggers"),
@@ -14,10 +14,10 @@ TRAINING_ROOMS = (
 
 
 def build(node: Mapping[str, Any], trust: Sequence[str] = (), **more: Any) -> Any:
-    """Makes the object that a checkpoint names: a class of `ROOMS` or of a trusted module, with plain values.
+    """Create the object that a checkpoint names: a class of `ROOMS` or of a trusted module, with plain values.
 
     Args:
-        node: ``_target_`` and arguments. Hydra's ``instantiate`` would make what stands below as well, and call any
+        node: ``_target_`` and arguments. Hydra's ``instantiate`` would create nested objects as well, and call any
             function that a ``_target_`` names.
         trust: Modules beside `ROOMS`.
         **more: Further arguments.
@@ -33,7 +33,7 @@ def build(node: Mapping[str, Any], trust: Sequence[str] = (), **more: Any) -> An
         ValueError: subprocess.Popen is not a class that a checkpoint may name; trust=subprocess allows its module, ...
     """
     if not isinstance(node, Mapping):
-        raise ValueError(f"{node} is no _target_ with arguments")
+        raise ValueError(f"{node} is not a _target_ with arguments")
     arguments = {key: value for key, value in node.items() if key != "_target_"}
     if below := [target for value in arguments.values() for target in targets(value)]:
         raise ValueError(f"{below[0]} stands below {node['_target_']}, which takes plain values only")
@@ -45,14 +45,14 @@ def build(node: Mapping[str, Any], trust: Sequence[str] = (), **more: Any) -> An
 
 
 def allowed_class(target: Any, rooms: Sequence[str]) -> type:
-    """Gives a class by its name, if it belongs to one of some modules.
+    """Return a class by its name, if it belongs to one of some modules.
 
     Raises:
         ValueError: It is something else.
     """
     if isinstance(target, str) and any(target == room or target.startswith(f"{room}.") for room in rooms):
         found = get_class(target)
-        # A module also names what it imports: experiments.data.workers.ProcessPoolExecutor is none of the data's.
+        # A module also names what it imports: experiments.data.sound.workers.ProcessPoolExecutor is not of the data.
         if found.__module__.split(".")[0] == target.split(".")[0]:
             return found
     module = str(target).rpartition(".")[0]
@@ -63,7 +63,7 @@ def allowed_class(target: Any, rooms: Sequence[str]) -> type:
 
 
 def targets(node: Any) -> Iterator[Any]:
-    """Gives every ``_target_`` in a configuration, at any depth."""
+    """Yield every ``_target_`` in a configuration, at any depth."""
     if isinstance(node, Mapping):
         if "_target_" in node:
             yield node["_target_"]
@@ -75,7 +75,7 @@ def targets(node: Any) -> Iterator[Any]:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Gives what a key of the configuration holds: nothing, one thing or several.
+    """Return the value of a key of the configuration, which is nothing, one thing or several, as a list.
 
     Example:
         >>> as_list(None), as_list("one"), as_list(("one", "two"))

@@ -1,0 +1,74 @@
+"""A wrong value is one line, and leaves nothing behind."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from experiments import train
+from experiments.run import Run
+from tests.experiments.runs import composed, short
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["train", *overrides])
+    # Hydra takes the tracer of coverage for a debugger, in which it raises its errors.
+    monkeypatch.setattr("hydra._internal.utils.is_under_debugger", lambda: False)
+    train.main()
+
+
+def test_a_sweep_goes_on_after_a_job_that_cannot_run(
+    sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        command(
+            monkeypatch, "-m", *short(sounds), "trainer.max_epochs=1", "optimizer.lr=-1,0.001", f"folder={tmp_path}"
+        )  # fmt: skip
+    assert end.value.code == 1
+    out, err = capsys.readouterr()
+    assert "optimizer.lr=-1 is not a number of at least 0" in out + err and "Traceback" not in out + err
+    assert (tmp_path / "1" / "results.json").exists() and not (tmp_path / "0" / "results.json").exists()
+
+
+@pytest.mark.parametrize("option", ["max_epochs=0", "limit_train_batches=0", "fast_dev_run=true"])
+def test_a_run_that_trains_nothing(option: str, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match="error: no epoch was trained, so that there is nothing to test"):
+        command(monkeypatch, *short(sounds), f"++trainer.{option}", f"folder={tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=-1", "seed=-1 is not a whole number of at least 0"),
+        ("seed=abc", "seed=abc is not a whole number"),
+        ("batch_size=0", "batch_size=0 is not a whole number of at least 1"),
+        ("wavelet_loss=abc", "wavelet_loss=abc is not a number of at least 0"),
+        ("optimizer.lr=abc", "optimizer.lr=abc is not a number"),
+        ("optimizer.lr=nan", "optimizer.lr=nan is not a number"),
+        ("rescale=1", "rescale=1 is not a list of numbers"),
+        ("rescale=[abc]", r"rescale=\['abc'\] is not a list of numbers"),
+        ("compile=nonsense", "compile=nonsense: .*default"),
+        ("trainer=gpu", "No supported gpu backend|No available GPU|accelerator"),
+        ("trainer.devices=0", "devices"),
+        ("trainer.accelerator=tpu", "torch_xla|TPU"),
+        ("+model.color=red", "color"),
+        ("model._target_=wavenets.models.None", "wavenets.models.None"),
+        ("data.test_fold=null", "data.test_fold=None is not a fold"),
+    ],
+)
+def test_a_wrong_value_is_one_line(
+    override: str, message: str, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if override == "trainer=gpu" and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(SystemExit, match=f"error: .*({message})") as error:
+        command(monkeypatch, *short(sounds), override, f"folder={tmp_path}")
+    assert "\n" not in str(error.value)
+
+
+def test_the_folder_is_free_after_an_error(sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match="seed=-1"):
+        command(monkeypatch, *short(sounds), "seed=-1", f"folder={tmp_path}")
+    with Run(tmp_path).held():
+        assert composed().seed == 0

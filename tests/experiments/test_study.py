@@ -1,0 +1,239 @@
+"""A study runs its grid, chooses on validation, skips what is finished, and survives a kill."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf, open_dict
+
+from experiments import study, train
+from experiments.launch import local as pool
+from experiments.launch.job import Job
+from experiments.report.grid import Arm, Cell, Study, table
+from experiments.run import Run
+from tests.experiments.runs import CONF, tiny
+
+fork = multiprocessing.get_context("fork")
+
+
+ARMS = {"one": ["model=mnet", "model.depth=3"], "other": ["model=mnet", "model.depth=3", "batch_size=4"]}
+
+
+def arguments(sounds: Path, folder: Path, epochs: int = 1, **changes: Any) -> list[str]:
+    """Write a study; return the command line that runs it."""
+    options = [*tiny(sounds, "model=mnet", "model.depth=3"), f"trainer.max_epochs={epochs}", "wavelet_loss=0"]
+    values = {
+        **{"title": "A study", "about": "Of noise.", "arms": ARMS, "overrides": options, "choose": {}},
+        **{"fractions": [1.0], "seeds": [3], "folds": [2]},
+    }
+    file = folder / "conf" / "study" / "mine.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save({key: value for key, value in (values | changes).items() if value is not None}, file)
+    return ["study=mine", f"hydra.searchpath=[file://{folder}/conf]", f"folder={folder}"]
+
+
+def run_study(*arguments: str) -> tuple[Study, list[Job]]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("study", list(arguments), return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+        return study.study(cfg)
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The command lines of the trainings, which are done in this process."""
+    seen = []
+
+    def run(jobs: Sequence[Job], processes: int, tell: Callable[[Job, bool], None]) -> list[Job]:
+        torch.set_num_threads(1)
+        for job in jobs:
+            if not job.file.exists():
+                seen.append(job.arguments)
+                Run(job.folder).folder.mkdir(parents=True, exist_ok=True)
+                resume = next((a for a in job.arguments if a.startswith("resume=")), None)
+                cfg = compose("train", job.arguments, return_hydra_config=True)
+                HydraConfig.instance().set_config(cfg)
+                with open_dict(cfg):
+                    del cfg["hydra"]
+                cfg = train.resumed(cfg, job.arguments) if resume else cfg
+                train.train(cfg, job.folder)
+                tell(job, job.file.exists())
+        return []
+
+    monkeypatch.setattr(pool, "run", run)
+    return seen
+
+
+def test_a_grid_chooses_on_validation_and_tests_no_other(
+    sounds: Path, tmp_path: Path, commands: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid: dict[str, Any] = {"choose": {"optimizer.lr": [0.001, 0.0]}, "fractions": [0.5, 1.0]}
+    result, failed = run_study(*arguments(sounds, tmp_path, **grid))
+    assert not failed and result.missing == 0
+    assert {(c.arm, c.fraction, c.seed, c.fold) for c in result.cells} == {
+        (arm, fraction, 3, 2) for arm in ("one", "other") for fraction in (0.5, 1.0)
+    }
+    tried = [json.loads(file.read_text()) for file in tmp_path.glob("*/validation.json")]
+    assert len(tried) == 4 and len(list(tmp_path.glob("*/results.json"))) == 4
+    for name, arm in result.arms.items():
+        batch = 4 if name == "other" else 8
+        cards = {card["config"]["optimizer"]["lr"]: card for card in tried if card["config"]["batch_size"] == batch}
+        assert arm.tried == {f"optimizer.lr={lr}": card["value"] for lr, card in cards.items()}
+        best = max(cards, key=lambda lr: (cards[lr]["value"], -cards[lr]["validation"]["loss"]))
+        assert arm.chosen == {"optimizer.lr": best}
+    assert sum("test=false" in command for command in commands) == 4
+    assert sum(command[0].startswith("resume=") for command in commands) == 2  # what was chosen is not trained again
+    assert len(commands) == 8
+    assert Study.load(tmp_path / "study.json") == result
+    assert "4/4" in capsys.readouterr().out
+
+    commands.clear()  # again: nothing is left to do; a new name is no new run, another configuration is
+    renamed = {"new" if name == "one" else name: arm for name, arm in ARMS.items()}
+    again, _ = run_study(*arguments(sounds, tmp_path, **grid, arms=renamed))
+    assert commands == [] and [c.test for c in again.cells] == [c.test for c in result.cells]
+    run_study(*arguments(sounds, tmp_path, arms={"one": ["model=mnet", "model.depth=3", "batch_size=7"]}))
+    assert len(commands) == 1
+
+
+def test_a_study_without_validation(sounds: Path, tmp_path: Path, commands: list[list[str]]) -> None:
+    settings = [
+        *tiny(sounds, "model=mnet", "model.depth=3"),
+        "trainer.max_epochs=1",
+        "wavelet_loss=0",
+        "data.val_fold=false",
+    ]
+    result, failed = run_study(*arguments(sounds, tmp_path, overrides=settings))
+    assert not failed and [cell.val for cell in result.cells] == [None, None]
+    assert Study.load(tmp_path / "study.json") == result
+    with pytest.raises(ValueError, match="choose needs validation examples"):
+        run_study(*arguments(sounds, tmp_path, overrides=settings, choose={"optimizer.lr": [0.001, 0.0]}))
+
+
+def test_a_killed_study_leaves_no_training_at_work_and_goes_on(
+    sounds: Path, tmp_path: Path, commands: list[list[str]]
+) -> None:
+    command = arguments(sounds, tmp_path, epochs=30)
+    start = [sys.executable, "-m", "experiments.study", *command, "processes=1"]
+    process = subprocess.Popen(start, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("1/2  one, 100%, seed 3, fold 2: test accuracy ")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    (finished,) = tmp_path.glob("*/results.json")
+    before = finished.stat().st_mtime_ns
+    for folder in tmp_path.glob("*_*"):
+        with Run(folder).held():  # within seconds, or it is an error
+            pass
+    result, _ = run_study(*command)
+    assert len(commands) == 1 and result.missing == 0
+    assert finished.stat().st_mtime_ns == before
+
+
+def job(folder: Path, name: str) -> Job:
+    return Job(name, folder / name, ("model=mnet", "model.depth=3"), 3)
+
+
+def test_processes_take_turns_and_failures_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    running: list[Any] = []
+    most, gpus, told = [], [], {}
+
+    def start(job: Job, gpu: str | None) -> Any:
+        def work() -> None:
+            if job.name == "bad":
+                os._exit(1)
+            job.folder.mkdir()
+            job.file.touch()
+
+        process = fork.Process(target=work)
+        process.start()
+        running.append(process)
+        most.append(sum(p.exitcode is None for p in running))
+        gpus.append(gpu)
+        return process
+
+    monkeypatch.setattr(pool, "start", start)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    jobs = [job(tmp_path, name) for name in ("a", "bad", "b", "c", "d", "done", "a")]
+    jobs[5].folder.mkdir()
+    jobs[5].file.touch()
+    failed = pool.run(jobs, 2, lambda job, well: told.update({job.name: well}))
+    assert failed == [jobs[1]]
+    assert told == {"a": True, "bad": False, "b": True, "c": True, "d": True}
+    assert max(most) == 2 and set(gpus) == {"4", "7"}
+
+
+def test_a_training_has_one_thread_and_one_gpu_and_the_study_none_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    class Process:
+        def __init__(self, target: object, args: object) -> None: ...
+
+        def start(self) -> None:
+            seen.append((os.environ["OMP_NUM_THREADS"], os.environ["CUDA_VISIBLE_DEVICES"]))
+
+    monkeypatch.setattr(multiprocessing.get_context("spawn"), "Process", Process, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    pool.start(job(tmp_path, "a"), "3")
+    assert seen == [("1", "3")]
+    assert os.environ["OMP_NUM_THREADS"] == "5" and "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"x": 1}, "study.x is unknown"),
+        ({"choose": None}, "study.choose is missing"),
+        ({"seeds": []}, "an entry each"),
+        ({"fractions": 0.1}, "study.fractions=0.1 is not a list"),
+        ({"arms": ["one"]}, r"study.arms=\['one'\] is not a mapping"),
+        ({"arms": {"one": "model=mnet"}}, "the arm 'one' is not a list of overrides"),
+    ],
+)
+def test_a_wrong_study_is_named(wrong: dict[str, Any], message: str, sounds: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        run_study(*arguments(sounds, tmp_path, **wrong))
+
+
+def test_values_that_are_no_numbers_are_chosen_as_they_are() -> None:
+    chosen = {"optimizer.lr": 0.003, "rescale": None, "test": False, "name": "a, b"}
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("study", ["study=speeds"], return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+        grid = study.Grid(cfg)
+        run = compose("train", list(grid.job(grid.keys[0], chosen).overrides))
+    assert {key: OmegaConf.select(run, key) for key in chosen} == chosen
+    arm = Arm([], 1, chosen)
+    cells = [Cell("a", 1.0, 0, None, 1, 1.0, None, 0.5, {}, {})]
+    columns, rows = table(Study("s", "", "", "accuracy", "size", 1, None, 0, {"a": arm}, cells))
+    assert rows[0][columns.index("chosen on validation")] == "lr 0.003, rescale None, test False, name a, b"
+
+
+def test_a_training_has_the_configurations_of_the_user() -> None:
+    for given in ["--config-dir", "mine"], ["--config-dir=mine"], ["-cd", "mine"]:
+        assert pool._config_dir([*given, "study=own"]) == ["--config-dir", "mine"]
+    assert pool._config_dir(["study=own", "processes=1"]) == []
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (CONF / "study").glob("*.yaml")))
+def test_every_study_composes(name: str) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("study", [f"study={name}", "study.seeds=[0]", "study.fractions=[1.0]"], return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+        grid = study.Grid(cfg)
+        folders = [grid.job(key, {}).folder for key in grid.keys]
+        folders += [job.folder for arm in grid.arms for _, job in grid.candidates(arm)]
+    assert len(set(folders)) >= len(grid.keys)
+    assert cfg.name == name
