@@ -1,4 +1,4 @@
-"""What is timed: ours, its undecimated form, its plain twin, and what else there is, by dimension and case."""
+"""What is timed: ours, its undecimated form, its plain twin and other networks, by dimension and case."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +19,7 @@ NUM_SCALES = 4  # of the layers for images
 
 
 def strided_lifting() -> nn.Module:
-    """W-M11 that lifts with stride 4 in place of the first max-pooling, as M11 convolves."""
+    """Return W-M11 with a lifting of stride 4 in place of the first max-pooling, as in M11."""
     net = MNet(11, base=2)
     lift = next(net.encoder.stem.children())
     assert isinstance(lift, LiftingConv1d)
@@ -28,7 +28,7 @@ def strided_lifting() -> nn.Module:
 
 
 def undecimated(net: nn.Module) -> nn.Module:
-    """The same network with all levels at full rate."""
+    """Return the same network with all levels at full rate."""
 
     def slow(definition: Callable[..., list[Tensor]], layer: LiftingConv | GroupConv, input: Any) -> Levels:
         return Levels(*definition(layer, input), grid=layer.grid)
@@ -41,17 +41,17 @@ def undecimated(net: nn.Module) -> nn.Module:
 
 
 def channels_last(module: nn.Module) -> nn.Module:
-    """The module with its weights, and so its features, channels last in memory."""
+    """Return the module with its weights, and so its features, channels last in memory."""
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def plain_conv(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
-    """A convolution that keeps the size, channels last as ours is."""
+    """Return a convolution that keeps the size, channels last as ours."""
     return channels_last(nn.Conv2d(in_channels, out_channels, kernel_size, padding="same"))
 
 
 class Bank(nn.Module):
-    """A convolution on all scales and orientations at full resolution, by dilated kernels: what a filter bank costs."""
+    """A convolution on all scales and orientations at full resolution, by dilated kernels, as in a filter bank."""
 
     def __init__(self, width: int, num_scales: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Bank(nn.Module):
 
 
 class Escnn(nn.Module):
-    """escnn's group convolution on the same point group, of as many channels as ours."""
+    """The group convolution of escnn on the same point group, with as many channels as ours."""
 
     def __init__(self, channels: int, grid: Grid) -> None:
         super().__init__()
@@ -84,14 +84,14 @@ class Case(NamedTuple):
 
     variants: dict[str, Callable[[], nn.Module]]
     in_channels: int
-    shrink: int = 1  # of the signal: where in a network the module stands
+    shrink: int = 1  # factor by which the signal is smaller at this place of a network
     levels: bool = False
     num_scales: int = NUM_SCALES
     orientations: int = 1
 
 
 def oriented(rotations: int, mirrored: bool = False) -> dict[str, Case]:
-    """A layer and a net on a point group beside plain ones of as many multiply-adds."""
+    """Return a layer and a net on a point group beside plain ones of as many multiply-adds."""
     grid = Grid(2, rotations=rotations, mirrored=mirrored)
     count, group = grid.orientations, f"{'D' if mirrored else 'C'}{rotations}"
     channels, width = 128 // count, round(64 / count**0.5)

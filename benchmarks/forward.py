@@ -23,14 +23,14 @@ from torch import nn
 
 from benchmarks.cases import CASES, REFERENCE, Bank, Escnn
 from benchmarks.timing import PRECISIONS, Step, make_step, peak_memory, ratio, seconds
-from experiments.run import write_json
+from experiments.files import write_json
 from wavenets import Grid, Levels, undecimated
 
 MODES = "forward", "training step"
 
 
 def make(dim: int, case: str, variant: str, mode: str, batch: int, size: int, device: str, dtype: str) -> Step:
-    """The step of one variant."""
+    """Return the step of one variant."""
     torch.manual_seed(0)
     variants, in_channels, shrink, levels, num_scales, orientations = CASES[dim][case]
     module = variants[variant]().to(device)
@@ -50,7 +50,7 @@ def make(dim: int, case: str, variant: str, mode: str, batch: int, size: int, de
 
 
 def main() -> None:
-    """Runs the command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="benchmarks.forward", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -84,7 +84,7 @@ def main() -> None:
                     "seconds": statistics.median(times[variant]),
                     "time_ratio": ratio(times[variant], times[REFERENCE]),
                     "bytes": memory[variant],
-                    "memory_ratio": memory[variant] / memory[REFERENCE],  # which comes first
+                    "memory_ratio": memory[variant] / memory[REFERENCE],  # the reference comes first
                 })  # fmt: skip
     device = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {options.threads} threads"
     shape = f"{size:,} samples" if options.dim == 1 else f"{size} × {size} pixels"
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def show(rows: list[dict[str, Any]], title: str) -> None:
-    """Prints the table."""
+    """Print the table."""
     table = Table("", "", "", "time", "× ours", "peak memory", "× ours", title=title)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         first = row["variant"] == REFERENCE
@@ -116,7 +116,7 @@ def show(rows: list[dict[str, Any]], title: str) -> None:
 
 
 def draw(rows: list[dict[str, Any]], title: str, file: Path) -> None:
-    """Draws the ratios as bars."""
+    """Draw the ratios as bars."""
     figure = Figure(figsize=(9, 1 + 0.25 * len(rows)), layout="constrained")
     figure.suptitle(title, fontsize=9)
     left, right = figure.subplots(1, 2, sharey=True)

@@ -1,7 +1,7 @@
 """Latency and real-time factor of M5 and W-M5 on one second of sound at 8 kHz: eager, compiled, in onnxruntime.
 
-A real-time factor of 0.01 means that one thread judges a second of sound in 10 ms. All are timed in turn, round after
-round, in one run.
+A real-time factor of 0.01 means that one thread processes a second of sound in 10 ms. All are timed in turn,
+round after round, in one run.
 
     python -m benchmarks.latency
 """
@@ -20,8 +20,9 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.timing import Step, seconds
-from experiments.export import example, to_onnx
-from experiments.run import write_json
+from experiments.evaluation.formats import to_onnx
+from experiments.export import example
+from experiments.files import write_json
 from wavenets.models import MNet
 
 RATE = 8000  # samples of a second
@@ -33,7 +34,7 @@ NETWORKS = {
 
 
 def steps(network: nn.Module, folder: Path) -> dict[str, Step]:
-    """One forward pass on one second, by way of running it."""
+    """Return a forward pass on one second for each way of running it."""
     network.eval().requires_grad_(False)
     x = torch.randn(1, 1, RATE)
     ways: dict[str, Callable[[Tensor], Tensor]] = {
@@ -45,7 +46,7 @@ def steps(network: nn.Module, folder: Path) -> dict[str, Step]:
 
 
 def main() -> None:
-    """Runs the command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="benchmarks.latency", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -67,7 +68,7 @@ def main() -> None:
         rows.append({
             "network": name,
             "way": way,
-            "seconds": statistics.median(measured),  # of one second, so the real-time factor as well
+            "seconds": statistics.median(measured),  # of one second of sound: the real-time factor
             "fastest": min(measured),
             "ratio": statistics.median(a / b for a, b in zip(measured, times[f"M5|{way}"], strict=True)),
         })  # fmt: skip

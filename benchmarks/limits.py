@@ -1,9 +1,9 @@
-"""What each layer costs at least, by its multiply-adds and the bytes it must move, and what it takes.
+"""The least cost of each layer, by its multiply-adds and the bytes that it must move, and its actual cost.
 
 The least time of a layer is its multiply-adds at the speed of a large matrix product, or its bytes at the speed of a
 copy, whichever is longer; both speeds are measured first. A layer must read its input and write its output once, and in
-a training step read the output's gradient and write the input's too. Layers are timed alone, each on the input that it
-has in the network.
+a training step read the gradient of its output and write that of its input as well. Layers are timed alone, each on the
+input that it has in the network.
 
     python -m benchmarks.limits                     W-M11 on 16 waveforms of 88,200 samples, and M11
     python -m benchmarks.limits --dim 2             ResNet-18, scale-equivariant and plain, on 32 images of 224 × 224
@@ -21,7 +21,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.timing import as_levels, duration
-from experiments.run import write_json
+from experiments.files import write_json
 from wavenets.models import MNet, Network, ResNet
 from wavenets.nn import (
     BatchNorm,
@@ -56,7 +56,7 @@ LAYERS = (
 
 
 def layers_of(module: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The layers of a network by name, none of them part of another."""
+    """Return the layers of a network by name; no layer is part of another."""
     found: list[tuple[str, nn.Module]] = []
     for name, child in module.named_children():
         found += [(name, child)] if isinstance(child, LAYERS) else [(f"{name}.{n}", x) for n, x in layers_of(child)]
@@ -64,12 +64,12 @@ def layers_of(module: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def multiply_adds(layer: nn.Module, input: Any, output: Any) -> int:
-    """Of the convolutions alone; T, norms, ReLU and pooling count by their bytes."""
+    """Return the multiply-adds of the convolutions. T, norms, ReLU and pooling count by their bytes."""
     if isinstance(layer, LIFTING):
         sizes = [level[0, 0].numel() * layer.max_pool**layer.ndim for level in as_levels(output)]
         return len(input) * layer.weight.numel() * sum(sizes)
     if isinstance(layer, GROUP):
-        # Slice k of the kernel is computed on level i + k, on that level's own grid.
+        # Slice k of the kernel is computed on level i + k, on the grid of that level.
         sizes = [level[0, 0].numel() // layer.stride**layer.ndim for level in input]
         spans = (sum(sizes[k : k + len(output)]) for k in range(layer.scale_extent))
         return len(input[0]) * layer.weight[:, :, 0].numel() * sum(spans)
@@ -79,12 +79,12 @@ def multiply_adds(layer: nn.Module, input: Any, output: Any) -> int:
 
 
 def moved(input: Any, output: Any) -> int:
-    """Bytes of the input and of the output."""
+    """Return the bytes of the input and of the output."""
     return sum(x.numel() * x.element_size() for x in (*as_levels(input), *as_levels(output)))
 
 
 def speeds(device: str, threads: int) -> tuple[float, float]:
-    """Multiply-adds per second of a matrix product, bytes per second of a copy that reads and writes."""
+    """Return the multiply-adds per second of a matrix product, and the bytes per second of a copy, read and written."""
     a = torch.randn(4096, 512, device=device)
     b = torch.randn(512, 4096, device=device)
     source = torch.randn(2**25, device=device)
@@ -94,7 +94,7 @@ def speeds(device: str, threads: int) -> tuple[float, float]:
 
 
 def inputs_of(network: Network, x: Tensor) -> dict[str, tuple[Any, Any]]:
-    """Input and output of each layer."""
+    """Return the input and the output of each layer."""
     seen: dict[str, tuple[Any, Any]] = {}
     layers = layers_of(network)
     hooks = [
@@ -109,7 +109,7 @@ def inputs_of(network: Network, x: Tensor) -> dict[str, tuple[Any, Any]]:
 
 
 def measure(network: Network, x: Tensor, compute: float, copy: float, threads: int) -> list[dict[str, Any]]:
-    """A row for each layer."""
+    """Return a row for each layer."""
     rows, layers = [], dict(layers_of(network))
     for name, (input, output) in track(inputs_of(network.train(), x).items(), type(network).__name__):
         layer, first = layers[name], input is x
@@ -129,7 +129,7 @@ def measure(network: Network, x: Tensor, compute: float, copy: float, threads: i
 
         macs, data = multiply_adds(layer, input, output), moved(input, output)
         row = {"layer": name, "kind": type(layer).__name__, "multiply_adds": macs, "bytes": data}
-        passes = 2 if first else 3  # forward, the kernel's gradient, the input's
+        passes = 2 if first else 3  # forward, gradient of the kernel, gradient of the input
         for mode, step, factor, moves in (("forward", forward, 1, 1), ("training", training, passes, 2)):
             row[f"{mode}_limit"] = max(factor * macs / compute, moves * data / copy)
             row[mode] = duration(step, threads)
@@ -138,7 +138,7 @@ def measure(network: Network, x: Tensor, compute: float, copy: float, threads: i
 
 
 def show(rows: list[dict[str, Any]], title: str) -> None:
-    """Prints the table."""
+    """Print the table."""
     table = Table("layer", "kind", title=title)
     for name in ("10⁹ multiply-adds", "MB", "forward", "÷ limit", "training", "÷ limit"):
         table.add_column(name, justify="right")
@@ -161,7 +161,7 @@ def show(rows: list[dict[str, Any]], title: str) -> None:
 
 
 def main() -> None:
-    """Runs the command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="benchmarks.limits", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

@@ -1,6 +1,6 @@
 """Does training wait for its data? Clips per second of caching, of the loader, and of a training step.
 
-The arguments are those of experiments.train; the cache is made anew in a temporary folder.
+The arguments are those of experiments.train; a new cache is made in a temporary folder.
 
     python -m benchmarks.loading experiment=esc10_wm5 data.root=data/ESC-50
 """
@@ -21,8 +21,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from benchmarks.timing import make_step, seconds
-from experiments.data.audio import AudioFolds
-from experiments.data.decode import decode
+from experiments.data.sound.audio_set import AudioFolds
+from experiments.data.sound.decode import decode
 from experiments.errors import one_line_errors
 
 ROUNDS = 5
@@ -30,8 +30,8 @@ SAMPLE = 40  # clips whose decoding is timed part by part
 
 
 def resampling(dataset: AudioFolds, files: list[Path]) -> tuple[float, float]:
-    """Seconds to decode files, and how many of these the resampler takes."""
-    decode(files[0], dataset.sample_rate, dataset.num_samples)  # libraries load what they need
+    """Return the seconds to decode files, and how many of them the resampler takes."""
+    decode(files[0], dataset.sample_rate, dataset.num_samples)  # now libraries are loaded
     start = time.perf_counter()
     for file in files:
         decode(file, dataset.sample_rate, dataset.num_samples)
@@ -45,7 +45,7 @@ def resampling(dataset: AudioFolds, files: list[Path]) -> tuple[float, float]:
 
 
 def measure(cfg: DictConfig) -> None:
-    """Prints the figures."""
+    """Print the figures."""
     with tempfile.TemporaryDirectory() as folder:
         dataset: AudioFolds = instantiate(cfg.data, cache_dir=folder)
         start = time.perf_counter()
@@ -74,7 +74,7 @@ def measure(cfg: DictConfig) -> None:
 
 
 def main() -> None:
-    """Runs the command."""
+    """Run the command."""
     if {"-h", "--help"} & set(sys.argv):
         print(__doc__)
         return

@@ -1,4 +1,4 @@
-"""Writes docs/benchmarks.md from the JSON files of the benchmarks: what `make bench` does at its end."""
+"""Writes docs/benchmarks.md from the JSON files of the benchmarks: the last step of `make bench`."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,8 @@ PAGE = Path("docs/benchmarks.md")
 HEAD = """# Benchmarks
 
 Written by `make bench`, from the files in [benchmarks/](benchmarks). All variants of a case are timed in turn, round
-after round: what counts are the ratios, each the median over the rounds. Memory is the rise of the peak in a
-process of its own. With turns the plain twin is a layer or net of as many multiply-adds, R times as wide.
+after round. A ratio is the median over the rounds, and says more than a time. Memory is the rise of the peak in a
+separate process. For N orientations, the plain network is N times as wide, with as many multiply-adds.
 """
 LIMITS = """## Where the time goes
 
@@ -21,8 +21,9 @@ machine, in a training step.
 """
 LATENCY = """## Latency
 
-Of one input, as in live use, where calls for each level dominate. A real-time factor of 0.01 means that one thread
-judges a second of sound in 10 ms. "×" is the median over the rounds of the time as a multiple of M5's, run alike.
+The time for one input, as in live use, where the calls for each level dominate. A real-time factor of 0.01 means that
+one thread classifies a second of sound in 10 ms. "×" is the median over the rounds of the time relative to M5's, run in
+the same way.
 """
 TILES = """## Images larger than memory
 
@@ -32,13 +33,13 @@ the process, with Python and torch. In one pass it grows with the image; tile by
 
 
 def table(columns: list[str], rows: list[list[str]]) -> str:
-    """A table of Markdown, the first column left-aligned and the others right-aligned."""
+    """Return a table in Markdown, the first column left-aligned and the others right-aligned."""
     lines = [columns, ["---", *["--:"] * (len(columns) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def forward(results: dict[str, Any]) -> str:
-    """A section of ``benchmarks.forward``: a table for each case."""
+    """Return a section of ``benchmarks.forward``: a table for each case."""
     rows = results["rows"]
     parts = [f"## {results['title']}\n"]
     for case in dict.fromkeys(row["case"] for row in rows):
@@ -54,7 +55,7 @@ def forward(results: dict[str, Any]) -> str:
 
 
 def limits(results: dict[str, Any]) -> str:
-    """A section of ``benchmarks.limits``: a row for each network, a column for each kind of layer."""
+    """Return a section of ``benchmarks.limits``: a row for each network, a column for each kind of layer."""
     networks = {name: rows for name, rows in results.items() if isinstance(rows, list)}
     kinds = list(dict.fromkeys(row["kind"] for rows in networks.values() for row in rows))
     lines = []
@@ -66,7 +67,7 @@ def limits(results: dict[str, Any]) -> str:
 
 
 def latency(results: dict[str, Any]) -> str:
-    """The section of ``benchmarks.latency``: a row for each network and way of running it."""
+    """Return the section of ``benchmarks.latency``: a row for each network and way of running it."""
     columns = [results["title"], "run", "median", "fastest", "real-time factor", "× M5"]
     lines = []
     for row in results["rows"]:
@@ -76,7 +77,7 @@ def latency(results: dict[str, Any]) -> str:
 
 
 def tiles(results: dict[str, Any]) -> str:
-    """The section of ``benchmarks.tiles``: a row for each image."""
+    """Return the section of ``benchmarks.tiles``: a row for each image."""
     lines = [
         [
             f"{row['size']:,} × {row['size']:,}",
@@ -90,7 +91,7 @@ def tiles(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Runs the command."""
+    """Run the command."""
     parts = [HEAD]
     for file in sorted(FOLDER.glob("forward_*.json")):
         parts.append(forward(json.loads(file.read_text())))

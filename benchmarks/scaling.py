@@ -1,4 +1,4 @@
-"""Cost against the number of scales, in which ours is flat, and against length, in which it is linear.
+"""Cost against the number of scales, in which ours is constant, and against length, in which it is linear.
 
 python -m benchmarks.scaling
 """
@@ -13,17 +13,17 @@ from torch import nn
 
 from benchmarks.cases import undecimated
 from benchmarks.timing import Step, make_step, seconds
-from experiments.run import write_json
+from experiments.files import write_json
 from wavenets.nn import BatchNorm, GroupConv1d, LiftingConv1d, PerLevel
 
 WIDTH = 32
 SCALES, LENGTH = range(1, 13), 2**16  # a sound long enough for 12 scales
 LENGTHS, NUM_SCALES = [2**k for k in range(12, 21)], 9
-UNDECIMATED_LENGTHS = [n for n in LENGTHS if n <= 2**18]  # beyond, memory runs out before patience
+UNDECIMATED_LENGTHS = [n for n in LENGTHS if n <= 2**18]  # longer sounds do not fit into memory
 
 
 def network(num_scales: int, decimated: bool) -> nn.Module:
-    """Lifting, max-pooling and one group convolution."""
+    """Return lifting, max-pooling and one group convolution."""
     net = nn.Sequential(
         LiftingConv1d(1, WIDTH, 79, num_scales, bias=False, max_pool=4),
         BatchNorm(WIDTH),
@@ -34,7 +34,7 @@ def network(num_scales: int, decimated: bool) -> nn.Module:
 
 
 def main() -> None:
-    """Runs the command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="benchmarks.scaling", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

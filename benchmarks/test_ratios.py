@@ -1,6 +1,6 @@
 """Has anything become slower? Ratios of times, each measured side by side in one run, against the saved ones.
 
-No part of `make test`: `pip install -e ".[benchmarks]"`, then `pytest benchmarks`.
+Not part of `make test`: `pip install -e ".[benchmarks]"`, then `pytest benchmarks`.
 """
 
 import json

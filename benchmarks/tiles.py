@@ -1,6 +1,6 @@
 """Peak memory and time of a plain U-Net of width 4 on memory-mapped images, tile by tile and in one pass.
 
-Each row is a process of its own, and its peak memory is that of getrusage, with Python and torch.
+Each row is measured in a separate process; its peak memory is that of getrusage, with Python and torch.
 
     python -m benchmarks.tiles
 """
@@ -19,16 +19,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from experiments.run import write_json
+from experiments.files import write_json
 from wavenets.models import UNet
 from wavenets.tiles import predict
 
 TILE = 1024
-TILED, IN_ONE_PASS = (64, 2_500, 5_000, 10_000, 20_000), (2_500, 5_000)  # 64: one pass, for what is there in any case
+TILED, IN_ONE_PASS = (64, 2_500, 5_000, 10_000, 20_000), (2_500, 5_000)  # 64: one pass, memory always needed
 
 
 def measure(size: int, tile: int) -> dict[str, Any]:
-    """Map an image of noise of size × size pixels from file to file, in a process of its own."""
+    """Map an image of noise of size × size pixels from file to file, in a separate process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_measure, (size, tile))
 
@@ -53,7 +53,7 @@ def _measure(size: int, tile: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Runs the command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="benchmarks.tiles", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

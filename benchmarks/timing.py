@@ -1,4 +1,4 @@
-"""What the benchmarks share: training steps to time side by side, and the memory that one takes."""
+"""What the benchmarks share: the times of steps side by side, and the memory that a step needs."""
 
 import multiprocessing
 import os
@@ -19,24 +19,24 @@ Step = Callable[[], object]
 
 
 def precision(name: str, device: str) -> AbstractContextManager[Any]:
-    """Float32 without and with TF32 (GPUs only), or bfloat16 autocast."""
+    """Use float32 without or with TF32 (GPUs only), or bfloat16 autocast."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name == "tf32"
     return torch.autocast(device, torch.bfloat16, enabled=name == "bfloat16")
 
 
 def as_levels(x: Any) -> list[Tensor]:
-    """A tensor or levels as levels."""
+    """Return a tensor or levels as levels."""
     return [x] if isinstance(x, Tensor) else list(x)
 
 
 def make_step(module: nn.Module, input: Any, train: bool, dtype: str = "float32") -> Step:
-    """A call that does a forward pass without gradients, or one training step of a simple loss.
+    """Return a call that does a forward pass without gradients, or one training step of a simple loss.
 
     Args:
-        module: maps a tensor or levels to a tensor or levels.
-        input: its input, on the device to be timed.
-        train: whether to go backward and to step Adam as well.
-        dtype: one of PRECISIONS.
+        module: Module from a tensor or levels to a tensor or levels.
+        input: Its input, on the device that is timed.
+        train: Whether the call also computes gradients and does a step of Adam.
+        dtype: One of `PRECISIONS`.
     """
     module.train(train)
     device = next(module.parameters()).device.type
@@ -57,12 +57,12 @@ def make_step(module: nn.Module, input: Any, train: bool, dtype: str = "float32"
 
 
 def duration(step: Step, threads: int) -> float:
-    """Median time of a step, in seconds."""
+    """Return the median time of a step, in seconds."""
     return Timer("step()", globals={"step": step}, num_threads=threads).blocked_autorange(min_run_time=0.5).median
 
 
 def seconds(steps: dict[str, Step], threads: int, rounds: int, label: str) -> dict[str, list[float]]:
-    """Time of each step in each round, in seconds: all take turns, so that a busy machine slows all of them."""
+    """Return the time of each step in each round, in seconds. All take turns, so that a busy machine slows all."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in track(range(rounds), f"Timing, {label}"):
         for name, step in steps.items():
@@ -71,19 +71,19 @@ def seconds(steps: dict[str, Step], threads: int, rounds: int, label: str) -> di
 
 
 def ratio(times: list[float], reference: list[float]) -> float:
-    """The median over the rounds of how much longer a step takes than the reference of the same round."""
+    """Return the median over the rounds of the ratio of a step's time to that of the reference in the same round."""
     return statistics.median(time / other for time, other in zip(times, reference, strict=True))
 
 
 def peak_memory(make: Callable[..., Step], arguments: tuple, small: tuple, device: str, threads: int) -> float:
-    """How much one call raises the memory in use at its peak, in bytes, measured in a process of its own (Linux).
+    """Return how much one call raises the peak of the memory in use, in bytes, measured in a separate process (Linux).
 
     Args:
-        make: makes the step, from arguments; a function of a module.
-        arguments: of the step to measure.
-        small: of a small step that runs before, for which libraries load what they need.
-        device: "cpu" or "cuda".
-        threads: number of CPU threads.
+        make: Function of a module that returns the step.
+        arguments: Arguments of the step that is measured.
+        small: Arguments of a small step that runs before, so that libraries are loaded.
+        device: ``"cpu"`` or ``"cuda"``.
+        threads: Number of CPU threads.
     """
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # freed tensors go back to the system at once
     with multiprocessing.get_context("spawn").Pool(1) as pool:
