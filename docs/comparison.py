@@ -1,4 +1,4 @@
-"""Measures escnn beside this package on quarter turns: the table in docs/comparison.md. Needs `pip install escnn`.
+"""Measure escnn beside this package on quarter turns: the table in docs/comparison.md. Needs `pip install escnn`.
 
 python -m docs.comparison
 """
@@ -15,7 +15,7 @@ from wavenets.nn import GroupConv2d, LiftingConv2d, MaxPool2d, OrientationPool, 
 
 
 def steerable(stride: int) -> Callable[[Tensor], Tensor]:
-    """The network in escnn."""
+    """Return the network in escnn."""
     space = gspaces.rot2dOnR2(4)
     image = enn.FieldType(space, 3 * [space.trivial_repr])
     hidden = enn.FieldType(space, 8 * [space.regular_repr])
@@ -30,7 +30,7 @@ def steerable(stride: int) -> Callable[[Tensor], Tensor]:
 
 
 def ours(stride: int) -> Callable[[Tensor], Tensor]:
-    """The network of this package."""
+    """Return the network of this package."""
     grid = Grid(2, rotations=4)
     net = nn.Sequential(
         LiftingConv2d(3, 8, 7, num_scales=1, stride=stride, grid=grid),
@@ -44,7 +44,7 @@ def ours(stride: int) -> Callable[[Tensor], Tensor]:
 
 @torch.no_grad()
 def error(net: Callable[[Tensor], Tensor], size: int) -> float:
-    """How far the map of the turned image is from the turned map."""
+    """Return how far the map of the turned image is from the turned map."""
     x = torch.randn(1, 3, size, size)
     actual, expected = net(x.rot90(1, (2, 3))), net(x).rot90(1, (2, 3))
     return ((actual - expected).norm() / expected.norm()).item()

@@ -1,4 +1,4 @@
-"""Takes demo.png, the demonstration in a headless browser: `python -m docs.demo`, or with another network CKPT [TWIN].
+"""Take demo.png, the demonstration in a headless browser: `python -m docs.demo`, or with another network CKPT [TWIN].
 
 Needs the extra ``demo``, playwright, and a Chromium of the system.
 """
@@ -18,13 +18,13 @@ LINE = "#outcome"  # the line of text that comes with the pictures
 
 
 def browser() -> str | None:
-    """Gives the system's Chromium, if it has one."""
+    """Return the path of the system's Chromium, or None."""
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @contextmanager
 def opened(demo: Demo) -> Iterator[Any]:
-    """Serves the page and opens it; gives playwright's page once the first pictures are there."""
+    """Serve the page and open it. Yield the page of playwright when it shows the first pictures."""
     from playwright.sync_api import sync_playwright
 
     blocks = launch(demo, port=None, browser=False, wait=False)
@@ -45,7 +45,7 @@ def opened(demo: Demo) -> Iterator[Any]:
 
 
 def main(ckpt: str | Path = PRETRAINED / "digits_rotated", twin: str | Path | None = None) -> None:
-    """Takes the picture."""
+    """Take the picture."""
     if twin is None and Path(ckpt) == PRETRAINED / "digits_rotated":
         twin = PRETRAINED / "digits_rotated_plain"
     with opened(Demo.load(ckpt, twin)) as page:

@@ -1,4 +1,4 @@
-"""Lets griffe read our docstrings: it knows examples by the plural only."""
+"""An extension with which griffe reads our docstrings: it knows a section "Examples" only."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ import griffe
 
 
 class Example(griffe.Extension):
-    """Reads a section "Example" as "Examples"."""
+    """An extension that renames a section "Example" to "Examples"."""
 
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Does so for every module, class and function."""
+        """Rename the section of every module, class and function."""
         if obj.docstring:
             obj.docstring.value = obj.docstring.value.replace("Example:\n", "Examples:\n")

@@ -1,4 +1,4 @@
-"""What the site shows from outside of docs/: the README as its first page, the texts beside it, and the notebooks."""
+"""The pages of the site from outside of docs/: the README as its first page, the texts beside it, and the notebooks."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from mkdocs.structure.pages import Page
 
 @event_priority(100)  # before mkdocs-jupyter looks for notebooks
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the pages."""
+    """Add the pages."""
     root = Path(config.config_file_path).parent
     for page in sorted([*root.glob("*.md"), *root.glob("examples/*.ipynb")]):
         uri = page.relative_to(root).as_posix()
@@ -19,5 +19,5 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Makes links from the root lead from docs/."""
+    """Rewrite links that start at the root, so that they start at docs/."""
     return markdown.replace("](docs/", "](") if page.file.src_uri == "README.md" else markdown

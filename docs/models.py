@@ -1,4 +1,4 @@
-"""Writes docs/models.md, a table of all networks: part of ``make results``.
+"""Write docs/models.md, a table of all networks: part of ``make results``.
 
 Multiply-adds are those of convolutions and linear layers for one input, counted on shapes alone; rescaling, norms and
 pooling are not among them. Accuracies are those of the studies in docs/results that train a network as it stands here.
@@ -28,27 +28,41 @@ SIZES = {
     "ScalogramNet": (88200,),
     "CNN": (28, 28),
     "ResNet": (224, 224),
+    "UNet": (256, 256),
 }
+NETS = (
+    *(f"model=mnet model.depth={depth}" for depth in (3, 5, 11, 18, 34)),
+    *(f"model=mnet model.depth={depth} model.base=2" for depth in (3, 5, 11, 18, 34)),
+    "model=mnet model.base=2 model.form=shared model.num_scales=5",
+    *("model=one_d_cnn", "model=one_d_cnn model.base=2", "model=sample_cnn", "model=sample_cnn model.base=2"),
+    "model=scalogram",
+    *("model=cnn", "model=cnn model.rotations=4", "model=cnn model.rotations=4 model.mirrored=true"),
+    "model=cnn model.base=1.4142135623730951 model.form=shared model.num_scales=5 model.dropout=0.3",
+    *("model=resnet", "model=resnet model.base=2", "model=resnet model.rotations=4"),
+    "model=resnet model.rotations=4 model.mirrored=true",
+    *("model=unet model.width=34", "model=unet model.width=17 model.rotations=4"),
+    "model=unet model.width=12 model.rotations=4 model.mirrored=true",
+)
 HEAD = """# Models
 
-Written by `make results`. One row for each file of `conf/model/`, as `model=NAME` chooses it; `model.base`,
-`model.rotations`, `model.form` and the [other options](api/models.md#wavenets.models.Options) change it, with a `+`
-before what is not in the file. Multiply-adds are those of convolutions and linear layers for one input of the size
-given. Accuracy is in percent, with the study of [the results](results.md) that trains the network as it stands here.
+Written by `make results`. Each row is a choice of `train`; `model.base`, `model.rotations`, `model.form` and
+the [other options](api/models.md#wavenets.models.Options) change it. Multiply-adds are those of convolutions and linear
+layers for one input of the size given. Accuracy is in percent, with the study of [the results](results.md) that trains
+the network with these options.
 
-| `model=` | class, in `wavenets.models` | parameters | input | multiply-adds | accuracy |
+| choice | class, in `wavenets.models` | parameters | input | multiply-adds | accuracy |
 |---|---|--:|---|--:|---|
 """
 
 
 def composed(*overrides: str) -> DictConfig:
-    """The configuration of a training."""
+    """Return the configuration of a training."""
     with initialize_config_dir(str(ROOT / "conf"), version_base=None):
         return compose("train", overrides=list(overrides))
 
 
 def accuracies() -> list[tuple[DictConfig, str]]:
-    """What the studies have trained: the configuration of a network, and its accuracy."""
+    """Return the configuration and the accuracy of every network that the studies have trained."""
     found = []
     for file in sorted((ROOT / "docs" / "results").glob("*.json")):
         study = Study.load(file)
@@ -61,7 +75,7 @@ def accuracies() -> list[tuple[DictConfig, str]]:
 
 
 def cost(network: Network, size: tuple[int, ...]) -> int:
-    """The multiply-adds of a network for one input."""
+    """Return the multiply-adds of a network for one input."""
     counted = []
 
     def count(layer: nn.Module, inputs: Any, output: Any) -> None:
@@ -76,27 +90,29 @@ def cost(network: Network, size: tuple[int, ...]) -> int:
     return sum(counted)
 
 
-def row(file: Path, trained: list[tuple[DictConfig, str]]) -> str:
-    """The line of one network."""
-    config = composed("experiment=synthetic_m5", f"model={file.stem}").model
+def row(choice: str, trained: list[tuple[DictConfig, str]]) -> str:
+    """Return the line of one network."""
+    config = composed(*choice.split()).model
     kind = config._target_.rpartition(".")[2]
-    classes = 50 if "SampleCNN" in kind else 10
-    network: Network = instantiate(config, num_classes=classes)
-    size = next(size for name, size in SIZES.items() if name in kind)
+    size = SIZES[kind]
+    config.in_channels = 3 if kind in ("ResNet", "UNet") else 1
+    network: Network = instantiate(config, num_classes={"SampleCNN": 50, "UNet": 1}.get(kind, 10))
     shown = " × ".join(f"{n:,}" for n in (network.in_channels, *size))
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    options = "".join(f", {key}={config[key]!r}" for key in ("depth", "base", "rotations", "form") if config.get(key))
-    accuracy = "; ".join(text for model, text in trained if model == config)
-    cells = [f"`{file.stem}`", f"`{kind}({options[2:]})`", f"{parameters:,}", shown]
+    accuracy = "; ".join(text for model, text in trained if _options(model) == _options(config))
+    cells = [f"`{choice}`", f"`{kind}`", f"{parameters:,}", shown]
     return " | ".join(["", *cells, f"{cost(network, size) / 1e6:,.0f} M", accuracy, ""]).strip()
 
 
+def _options(model: DictConfig) -> dict[str, Any]:
+    return {str(key): value for key, value in model.items() if value is not None and key != "in_channels"}
+
+
 def main() -> None:
-    """Runs the command."""
+    """Run the command."""
     trained = accuracies()
-    rows = [row(file, trained) for file in sorted((ROOT / "conf" / "model").glob("*.yaml"))]
     page = Path(__file__).with_suffix(".md")
-    page.write_text(HEAD + "\n".join(rows) + "\n")
+    page.write_text(HEAD + "\n".join(row(choice, trained) for choice in NETS) + "\n", encoding="utf-8")
     print(page)
 
 

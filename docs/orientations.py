@@ -1,8 +1,8 @@
-"""Measures networks between quarter turns, where they are not exact: writes orientations.json and orientations.md.
+"""Measure networks between quarter turns, where they are not exact: write orientations.json and orientations.md.
 
-An image is turned, and so are the maps that a network gives for it. The error is ‖Φ(turned x) - turned Φ(x)‖ relative
-to ‖Φ(turned x)‖, inside of a disk, on average over networks as they are initialised. All have three convolutions and as
-many parameters; ``OrientationPool`` takes the mean over the orientations.
+An image is turned, and so are the maps that a network returns for it. The error is ‖Φ(turned x) - turned Φ(x)‖ relative
+to ‖Φ(turned x)‖, inside of a disk, on average over networks as they are initialised. All have three convolutions and
+about the same number of parameters; ``OrientationPool`` takes the mean over the orientations.
 
     python -m docs.orientations
 """
@@ -37,13 +37,13 @@ Network = Callable[[np.ndarray], np.ndarray]
 
 
 def disk(margin: float) -> np.ndarray:
-    """A disk in the middle, as 0 and 1."""
+    """Return a disk in the middle, as 0 and 1."""
     y, x = np.mgrid[:SIZE, :SIZE] - SIZE // 2
     return x**2 + y**2 <= (SIZE / 2 - margin) ** 2
 
 
 def images() -> dict[str, np.ndarray]:
-    """Blurred noise, and parts of two photographs, (images, height, width)."""
+    """Return blurred noise, and parts of two photographs, (images, height, width)."""
     noise = np.random.default_rng(0).standard_normal((4, SIZE, SIZE))
     corners = ("china.jpg", 100, 150), ("china.jpg", 250, 400), ("flower.jpg", 100, 150), ("flower.jpg", 250, 400)
     photographs = [load_sample_image(name).mean(2)[i : i + SIZE, j : j + SIZE] for name, i, j in corners]
@@ -52,14 +52,14 @@ def images() -> dict[str, np.ndarray]:
 
 
 def turned(maps: np.ndarray, angle: float) -> np.ndarray:
-    """Turns the last two axes counterclockwise, in degrees."""
+    """Turn the last two axes counterclockwise, in degrees."""
     if angle == 90:
         return np.rot90(maps, axes=(-2, -1))
     return ndimage.rotate(maps, angle, axes=(-2, -1), reshape=False, order=3)
 
 
 def network(rotations: int, kernel: Kernel, seed: int) -> Network:
-    """From images to maps; one orientation is a plain CNN."""
+    """Return a network from images to maps. With one orientation it is a plain CNN."""
     torch.manual_seed(seed)
     width, grid = round(WIDTH / rotations**0.5), Grid(2, rotations=rotations)
     net = nn.Sequential(
@@ -79,7 +79,7 @@ def network(rotations: int, kernel: Kernel, seed: int) -> Network:
 
 
 def errors(rotations: int, kernel: Kernel, some: np.ndarray) -> list[float]:
-    """The error at each of the angles."""
+    """Return the error at each of the angles."""
     found = []
     for seed in range(SEEDS):
         net = network(rotations, kernel, seed)
@@ -91,7 +91,7 @@ def errors(rotations: int, kernel: Kernel, some: np.ndarray) -> list[float]:
 
 
 def main() -> None:
-    """Runs the command."""
+    """Run the command."""
     header = "| kernel | orientations | " + " | ".join(f"{name}, {a:g}°" for name in images() for a in ANGLES) + " |"
     lines, table = [header, "|---" * (2 + 2 * len(ANGLES)) + "|"], []
     for kernel in KERNELS:

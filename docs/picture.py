@@ -1,4 +1,4 @@
-"""Draws equivariance.png: the features of a sound and of the same sound at double speed, in a CNN and in ours.
+"""Draw equivariance.png: the features of a sound and of the same sound at double speed, in a CNN and in ours.
 
 python docs/picture.py
 """
@@ -20,7 +20,7 @@ LEVELS = 5
 
 
 def call() -> np.ndarray:
-    """Two seconds of a bird-like call: three falling and rising glides, the last with a trill."""
+    """Return two seconds of a bird-like call: three falling and rising glides, the last with a trill."""
     time = np.arange(2 * RATE) / RATE
     sound = np.zeros_like(time)
     for start, low, high in (0.15, 900, 2400), (0.75, 2600, 1200), (1.35, 1500, 1900):
@@ -31,12 +31,12 @@ def call() -> np.ndarray:
 
 
 def strip(level: Tensor) -> np.ndarray:
-    """A level as a picture, channels × time, narrowed by maxima so that no click is lost."""
+    """Return a level as a picture, channels × time, narrowed by maxima so that no click is lost."""
     return nn.functional.adaptive_max_pool1d(level[0], min(300, level.shape[-1])).numpy()
 
 
 def main() -> None:
-    """Writes the picture."""
+    """Write the picture."""
     torch.manual_seed(4)
     sound = torch.from_numpy(call())[None, None]
     double = Grid(1).downscale(sound)
