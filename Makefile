@@ -43,7 +43,7 @@ runs/weights/digits_rotated/results.json: | .venv/installed
 	$(BIN)/python -m experiments.train experiment=digits_rotated model.width=12 augment=turn trainer=cpu folder=$(@D)
 
 runs/weights/digits_rotated_plain/results.json: | .venv/installed
-	$(BIN)/python -m experiments.train experiment=digits_rotated_plain +model.width=22 augment=turn trainer=cpu folder=$(@D)
+	$(BIN)/python -m experiments.train experiment=digits_rotated model.rotations=null model.width=22 augment=turn trainer=cpu folder=$(@D)
 
 # Writes docs/results.md from the studies in runs/studies, and docs/models.md
 results: .venv/installed
@@ -68,7 +68,7 @@ dist: .venv/installed
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/twine check --strict dist/*
 	mkdir -p build/sdist && tar -xzf dist/*.tar.gz -C build/sdist --strip-components 1
-	cd build/sdist && $(abspath $(BIN))/pytest -q -p no:cacheprovider tests/test_layers.py
+	cd build/sdist && $(abspath $(BIN))/pytest -q -p no:cacheprovider tests/library/test_layers.py
 
 .venv/installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv

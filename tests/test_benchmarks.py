@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.cases import CASES
 from benchmarks.forward import MODES, make
 from benchmarks.limits import layers_of, multiply_adds
-from tests.networks import noise
+from tests.library.networks import noise
 from wavenets import Grid
 from wavenets.models import MNet, ResNet
 from wavenets.nn import GroupConv1d, GroupConv2d, LiftingConv1d, LiftingConv2d

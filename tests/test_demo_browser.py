@@ -14,8 +14,10 @@ import soundfile
 from PIL import Image
 
 from docs.demo import LINE, browser, opened
+from experiments.data.inputs import Image as ImageInput
+from experiments.data.inputs import Waveform
 from experiments.demo import Demo
-from tests.experiment_runs import published
+from tests.experiments.runs import published
 from wavenets.models import CNN, MNet
 
 pytest.importorskip("gradio", reason="the extra demo is not installed: make test-browser")
@@ -57,14 +59,14 @@ def demo(network: Any, folder: Path, **card: Any) -> Demo:
 @pytest.fixture
 def images(tmp_path: Path) -> Iterator[Any]:
     net = CNN(width=8, rotations=4, num_scales=5)
-    with opened(demo(net, tmp_path / "net", classes=list("0123456789"))) as page:
+    with opened(demo(net, tmp_path / "net", classes=list("0123456789"), input=ImageInput(1, (28, 28)))) as page:
         yield page
 
 
 @pytest.fixture
 def sounds(tmp_path: Path) -> Iterator[Any]:
     net = MNet(3, 3, normalize=True, form="shared", num_scales=3, base=2)
-    card = {"classes": ["dog", "cat", "rain"], "sample_rate": 8000, "num_samples": 16000}
+    card = {"classes": ["dog", "cat", "rain"], "input": Waveform(8000, 16000)}
     with opened(demo(net, tmp_path / "net", **card)) as page:
         yield page
 
@@ -109,7 +111,7 @@ def test_an_image_is_turned(images: Any, calls: list[Any], tmp_path: Path) -> No
     before = pictures(images)
     assert len(before) == 2
     move(images, "angle (°)", 45)
-    said = shows(images, "turned by 45°", "no move of its group")
+    said = shows(images, "turned by 45°", "not a move of its group")
     assert re.search(r"Ours: \d+ %", said)
     move(images, "angle (°)", 180)
     assert shows(images, "turned by 180°").endswith("Ours: 0, to the last bit.")
@@ -129,7 +131,7 @@ def test_a_sound_is_played_faster_and_recorded(sounds: Any, calls: list[Any], tm
     said = shows(sounds, "At speed ×2", "a move of its group")
     assert said.endswith("Ours: 0, to the last bit.") and re.search(r"same weights: \d+ %", said)
     move(sounds, "speed", 3)
-    assert re.search(r"Ours: \d+ %", shows(sounds, "At speed ×3", "no move of its group"))
+    assert re.search(r"Ours: \d+ %", shows(sounds, "At speed ×3", "not a move of its group"))
     move(sounds, "speed", 4)
     shows(sounds, "At speed ×4", "Ours: 0, to the last bit.")
     before = pictures(sounds)

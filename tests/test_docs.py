@@ -63,11 +63,12 @@ def test_the_results_in_the_readme_are_those_of_the_page() -> None:
 
 def test_the_table_of_models_is_up_to_date() -> None:
     lines = (ROOT / "docs" / "models.md").read_text().splitlines()
-    files = sorted((ROOT / "conf" / "model").glob("*.yaml"))
-    assert [line.split("`")[1] for line in lines if line.startswith("| `")][1:] == [file.stem for file in files]
-    for name in "digit_cnn", "wm5_shared":
-        (line,) = (line for line in lines if line.startswith(f"| `{name}` "))
-        row = models.row(ROOT / "conf" / "model" / f"{name}.yaml", [])
+    assert [line.split("`")[1] for line in lines if line.startswith("| `")] == list(models.NETS)
+    chosen = {choice.split()[0].removeprefix("model=") for choice in models.NETS}
+    assert chosen == {file.stem for file in (ROOT / "conf" / "model").glob("*.yaml")}
+    for choice in "model=cnn model.rotations=4", "model=mnet model.base=2 model.form=shared model.num_scales=5":
+        (line,) = (line for line in lines if line.startswith(f"| `{choice}` "))
+        row = models.row(choice, [])
         assert line.split("|")[:-2] == row.split("|")[:-2]  # without the accuracy
 
 
