@@ -10,7 +10,7 @@ from experiments.data.find import files_below
 from experiments.data.image.image_set import Images
 from experiments.data.sets.own import STAGES, Automatic, groups_of, is_picture, log, make
 from experiments.data.sound.recordings import SOUNDS
-from experiments.data.source import Fold, Stage
+from experiments.data.source import Fold
 from experiments.data.splits import check_files, check_groups, check_names
 
 
@@ -60,16 +60,11 @@ class Folder:
         target = np.array([classes.index(part[split]) for part in parts])
         groups = groups_of(group, ["/".join(part[1 + split :]) for part in parts])
         automatic = Automatic(target, groups, folds, seed)
-        made_of: dict[Stage, list[Fold]] = {}
         check_files(paths)
-        if split:
-            if test_fold is not None or val_fold is not None:
-                raise ValueError(
-                    f"{root} has the split in its folders, and no folds; leave out data.test_fold and val_fold"
-                )
-            stages = automatic.completed([STAGES[part[0].lower()] for part in parts], root)
-        else:
-            stages, made_of = automatic.split(len(paths), test_fold, val_fold)
+        published = [STAGES[part[0].lower()] for part in parts] if split else None
+        stages, made_of = automatic.published(
+            published, len(paths), root, "the split in its folders", test_fold, val_fold
+        )
         if groups:
             check_groups(groups, stages)
         return make(Images(paths, stages, target), classes, made_of, options)

@@ -12,7 +12,7 @@ from torch import Tensor
 from experiments.data.image.image_set import Images, ImageSet
 from experiments.data.image.read import is_image, read_image
 from experiments.data.sets.own import Automatic, groups_of
-from experiments.data.source import Fold, Stage
+from experiments.data.source import Fold
 from experiments.data.splits import check_groups
 
 LAYOUT = "data.root must be a folder such as Dataset001_NAME with dataset.json, imagesTr and labelsTr"
@@ -67,15 +67,9 @@ class NNUNet(ImageSet):
         names = [mask.name.removesuffix(ending) for _, mask in cases]
         groups = groups_of(group, names)
         automatic = Automatic(None, groups, folds, seed)
-        made_of: dict[Stage, list[Fold]] = {}
-        if published:
-            if test_fold is not None or val_fold is not None:
-                raise ValueError(
-                    f"{root} has test examples in labelsTs, and no folds; leave out data.test_fold and val_fold"
-                )
-            stages = automatic.completed(["train"] * training + ["test"] * (len(cases) - training), root)
-        else:
-            stages, made_of = automatic.split(training, test_fold, val_fold)
+        split = ["train"] * training + ["test"] * (len(cases) - training) if published else None
+        where = "test examples in labelsTs"
+        stages, made_of = automatic.published(split, len(cases), root, where, test_fold, val_fold)
         if groups:
             check_groups(groups, stages)
         ignore = labels.pop("ignore", None)

@@ -55,6 +55,28 @@ class Automatic:
         log.info("the split is drawn: %d folds, by data.seed=%d", self.count, self.seed)
         return by_folds(self.folds(range(examples)), test_fold, val_fold)
 
+    def published(
+        self, stages: Sequence[str] | None, examples: int, origin: Any, where: str, test_fold: Any, val_fold: Any
+    ) -> Split:
+        """Return a published split, completed, or else the split that is drawn.
+
+        Args:
+            stages: Stage of each example. ``None``: there is no published split.
+            examples: Number of examples.
+            origin: What says the split, for the error message.
+            where: Where it says the split, for the error message.
+            test_fold: The fold to test on, of a split that is drawn.
+            val_fold: The fold to validate on, of a split that is drawn.
+
+        Raises:
+            ValueError: A fold is given with a published split, or the split cannot be completed.
+        """
+        if stages is None:
+            return self.split(examples, test_fold, val_fold)
+        if test_fold is not None or val_fold is not None:
+            raise ValueError(f"{origin} has {where}, and no folds; leave out data.test_fold and val_fold")
+        return self.completed(stages, origin), {}
+
     def completed(self, stages: Sequence[str], origin: Any) -> list[str]:
         """Return a split with validation examples. If it has none, they are the first fold of the training examples.
 
