@@ -8,6 +8,8 @@ from torch import nn
 
 from experiments.card import Card
 
+NOT_FINITE = "the network's outputs are NaN or infinite, so there is no result"
+
 
 def as_run(asked: Mapping[str, Any], card: Card) -> dict[str, Any]:
     """Return the arguments of `place` from the ``trainer`` of a command; null means the value of the run."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from experiments.data.image.scaled import Read, Scaled, Weights, bilinear, means, pieces, resample, thumbnail
 from experiments.data.image.slide import LargeImage
 from experiments.data.image.write import GEOTIFF, write_map
+from experiments.evaluation.device import NOT_FINITE
 from experiments.evaluation.map_files import (
     Folder,
     array,
@@ -69,7 +70,7 @@ def predict_map(
 
         def put(rows: slice, columns: slice, piece: Tensor, probabilities: Tensor) -> None:
             if not probabilities.isfinite().all():
-                raise ValueError("the network's outputs are NaN or infinite, so there is no result")
+                raise ValueError(NOT_FINITE)
             numbers[rows, columns] = piece.numpy()
             if shares is not None:
                 shares[:, rows, columns] = (probabilities * LEVELS).round().numpy()

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from torchmetrics import MeanMetric
 
 from experiments.data.source import Source, unpacked
+from experiments.evaluation.device import NOT_FINITE
 from experiments.evaluation.recordings import of_recordings
 from experiments.training.tasks.task import Task, headline, of_one_process
 
@@ -98,7 +99,7 @@ def outputs(
         if logits.ndim > 2 and padded is not x:
             logits = logits[(..., *(slice(k, k + n) for k, n in zip(before, x.shape[2:], strict=True)))]
         if not logits.isfinite().all():
-            raise ValueError("the network's outputs are NaN or infinite, so there is no result")
+            raise ValueError(NOT_FINITE)
         yield x, logits, target
     if small:
         log.warning("%s: %d inputs are zero-padded to %d, the least size of the network", title, small, least)

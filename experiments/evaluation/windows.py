@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from experiments.data.image.scaled import Scaled
 from experiments.data.image.slide import LargeImage
 from experiments.data.sound.clips import windows
+from experiments.evaluation.device import NOT_FINITE
 from experiments.evaluation.measure import enlarged
 from experiments.training.tasks.task import Task
 
@@ -90,7 +91,7 @@ def judge(
             for judged, row in zip(owners, rows, strict=True):
                 judged.probabilities.append(row)
                 if not np.isfinite(row).all():
-                    judged.error = ValueError("the network's outputs are NaN or infinite, so there is no result")
+                    judged.error = ValueError(NOT_FINITE)
         while waiting and waiting[0].known:
             yield waiting.pop(0)
     yield from waiting

@@ -1,18 +1,14 @@
 """Images and networks for the tests of the command for images."""
 
-import csv
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import tifffile
 import torch
 from PIL import Image as Picture
 from torch import Tensor
 
-from experiments import predict
 from experiments.data.image.geometry import resize_to
 from wavenets.models import UNet
 
@@ -47,18 +43,6 @@ def expected(network: UNet, x: Tensor) -> np.ndarray:
     with torch.no_grad():
         logits = network(x[None])[0]
     return ((logits[0] > 0) if len(logits) == 1 else logits.argmax(0)).numpy().astype(np.uint8)
-
-
-def command(monkeypatch: pytest.MonkeyPatch, run: Path, *arguments: str) -> int | str | None:
-    monkeypatch.setattr(sys, "argv", ["predict", f"ckpt={run}", *arguments])
-    with pytest.raises(SystemExit) as end:
-        predict.main()
-    return end.value.code
-
-
-def rows(file: Path) -> list[dict[str, str]]:
-    with file.open(encoding="utf-8") as content:
-        return list(csv.DictReader(content))
 
 
 def write_all_kinds(folder: Path) -> list[Path]:

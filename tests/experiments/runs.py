@@ -2,18 +2,22 @@
 
 import csv
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import soundfile
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
+from experiments import predict
+from experiments import train as trains
 from experiments.card import Card
 from experiments.data.inputs import Input
 from experiments.run import Run
@@ -172,3 +176,25 @@ def saved(
     file.parent.mkdir(parents=True)
     torch.save({"card": Card(config, list(classes), input).to_dict(), "state_dict": weights}, file)
     return folder
+
+
+def train_command(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:
+    """Run ``experiments.train`` as its command line does."""
+    monkeypatch.setattr(sys, "argv", ["train", *overrides])
+    # Hydra takes the tracer of coverage for a debugger, in which it raises its errors.
+    monkeypatch.setattr("hydra._internal.utils.is_under_debugger", lambda: False)
+    trains.main()
+
+
+def predict_command(monkeypatch: pytest.MonkeyPatch, run: Path, *arguments: str) -> int | str | None:
+    """Run ``experiments.predict`` as its command line does, and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["predict", f"ckpt={run}", *arguments])
+    with pytest.raises(SystemExit) as end:
+        predict.main()
+    return end.value.code
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file."""
+    with file.open(encoding="utf-8") as content:
+        return list(csv.DictReader(content))

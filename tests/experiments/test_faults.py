@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +21,12 @@ from experiments.run import Run
 from experiments.training import checkpointing
 from experiments.training.epoch_log import EpochLog
 from tests.experiments.runs import run, short, write_set
+from tests.experiments.runs import train_command as command
 
 
 @pytest.fixture
 def copy(trained_m3: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained_m3, tmp_path / "run"))
-
-
-def command(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["train", *overrides])
-    # Hydra takes the tracer of coverage for a debugger, in which it raises its errors.
-    monkeypatch.setattr("hydra._internal.utils.is_under_debugger", lambda: False)
-    train.main()
 
 
 def epochs(folder: Path) -> int:

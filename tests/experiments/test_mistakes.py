@@ -1,21 +1,13 @@
 """A wrong value is one line, and leaves nothing behind."""
 
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from experiments import train
 from experiments.run import Run
 from tests.experiments.runs import composed, short
-
-
-def command(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["train", *overrides])
-    # Hydra takes the tracer of coverage for a debugger, in which it raises its errors.
-    monkeypatch.setattr("hydra._internal.utils.is_under_debugger", lambda: False)
-    train.main()
+from tests.experiments.runs import train_command as command
 
 
 def test_a_sweep_goes_on_after_a_job_that_cannot_run(

@@ -1,6 +1,5 @@
 """The command for sounds: tables, files and pictures; windows of long recordings; bad files beside good ones."""
 
-import csv
 import json
 import sys
 from pathlib import Path
@@ -19,7 +18,8 @@ from experiments.data.sound.recordings import read_windows
 from experiments.evaluation.prediction import Prediction
 from experiments.loaded import Trained
 from experiments.training.tasks.multi_class import MultiClass
-from tests.experiments.runs import run, saved, tiny, write_set
+from tests.experiments.runs import predict_command as command
+from tests.experiments.runs import rows, run, saved, tiny, write_set
 from wavenets.models import ScalogramNet
 
 RATE, LENGTH = 8000, 800  # of the network's inputs
@@ -124,18 +124,6 @@ def test_episodes_follow_the_likeliest_class() -> None:
         (0.2, 0.3, "y", 0.8),
         (0.3, pytest.approx(0.6), "x", 1.0),
     ]
-
-
-def command(monkeypatch: pytest.MonkeyPatch, trained: Path, *arguments: str) -> int | str | None:
-    monkeypatch.setattr(sys, "argv", ["predict", f"ckpt={trained}", *arguments])
-    with pytest.raises(SystemExit) as end:
-        predict.main()
-    return end.value.code
-
-
-def rows(file: Path) -> list[dict[str, str]]:
-    with file.open(encoding="utf-8") as content:
-        return list(csv.DictReader(content))
 
 
 def test_the_command_writes_what_it_prints(

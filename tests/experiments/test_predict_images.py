@@ -15,8 +15,9 @@ from experiments import predict
 from experiments.data.image.geometry import resize_to
 from experiments.data.image.read import read_image
 from experiments.data.inputs import Image, Waveform
-from tests.experiments.images import CLASSES, command, pixels, rows, unet, write_all_kinds
-from tests.experiments.runs import saved
+from tests.experiments.images import CLASSES, pixels, unet, write_all_kinds
+from tests.experiments.runs import predict_command as command
+from tests.experiments.runs import rows, saved
 from wavenets.models import CNN, MNet
 
 

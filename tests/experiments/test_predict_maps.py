@@ -13,8 +13,9 @@ from PIL import Image as Picture
 from experiments.data.image.geometry import resize_to
 from experiments.data.image.read import read_image
 from experiments.data.inputs import Image
-from tests.experiments.images import CLASSES, command, expected, pixels, rows, unet, write_all_kinds
-from tests.experiments.runs import saved
+from tests.experiments.images import CLASSES, expected, pixels, unet, write_all_kinds
+from tests.experiments.runs import predict_command as command
+from tests.experiments.runs import rows, saved
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -63,7 +63,7 @@ def test_time_that_is_up(
 
 
 def test_a_folder_below_home(copy: Path, sounds: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A ``~`` in a configuration of one's own, and on the command line."""
+    """A ``~`` in a user's configuration, and on the command line."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     resume(monkeypatch, "~/run", "trainer.max_epochs=3")

@@ -22,8 +22,9 @@ from experiments.results import Results
 from experiments.training.tasks.multi_class import MultiClass
 from experiments.trust import build
 from tests.experiments.evaluation.test_views import cnn, surest
-from tests.experiments.images import CLASSES, command, pixels, rows, unet
-from tests.experiments.runs import run, saved, short
+from tests.experiments.images import CLASSES, pixels, unet
+from tests.experiments.runs import predict_command as command
+from tests.experiments.runs import rows, run, saved, short
 from wavenets import Grid
 
 KEYS = "views.num_scales=5", "views.base=1.4142", "views.rotations=4", "views.mirrored=true", "views.finer=1"

@@ -29,26 +29,6 @@ class Images(Dataset[tuple[Tensor, int]]):
         return image, int(self.labels[item])
 
 
-def rescale(image: Tensor, factor: float) -> Tensor:
-    """Resize an image, and cut or zero-pad it around its centre to its old size.
-
-    Args:
-        image: Image (C, H, W).
-        factor: 2 makes things twice as large.
-
-    Returns:
-        Image (C, H, W).
-
-    >>> rescale(torch.ones(1, 28, 28), 0.5).sum()
-    tensor(196.)
-    """
-    height, width = image.shape[1:]
-    size = max(1, round(height * factor)), max(1, round(width * factor))
-    resized = F.interpolate(image[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
-    top, left = (height - size[0]) // 2, (width - size[1]) // 2
-    return F.pad(resized, (left, width - size[1] - left, top, height - size[0] - top))  # negative numbers cut
-
-
 def turn(image: Tensor, degrees: float) -> Tensor:
     """Turn an image (C, H, W) counterclockwise around its centre; it is black beyond its edges.
 

@@ -34,7 +34,7 @@ def transforms(name: str) -> list[Any]:
 
 
 def test_a_mixture_is_of_two_classes_with_labels_in_proportion() -> None:
-    x = torch.eye(20)[:, None]  # the examples can be told apart in a mixture
+    x = torch.eye(20)[:, None]  # each example is recognised in a mixture
     labels = torch.arange(20) % 4
     mixed = Augmented(TensorDataset(x, labels), [Mix()], num_classes=5)
     seen = []

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from experiments.data.sets.digit_images import rescale, shrink, shrink_aliased, turn
+from experiments.data.image.geometry import fit, resize
+from experiments.data.sets.digit_images import shrink, shrink_aliased, turn
 
 
 @given(factor=st.floats(0.1, 1), height=st.integers(5, 40), width=st.integers(5, 40))
@@ -26,9 +27,9 @@ def test_shrinking_is_pillows_and_centred(factor: float, height: int, width: int
 def test_rescaling_keeps_size_and_centre(factor: float, size: int) -> None:
     image = torch.zeros(1, size, size)
     image[0, size // 2, size // 2] = 1
-    transformed = rescale(image, factor)
+    transformed = fit(resize(image, factor), (size, size), fill=0)
     assert transformed.shape == image.shape
-    assert torch.equal(rescale(image, 1.0), image)
+    assert torch.equal(fit(resize(image, 1.0), (size, size), fill=0), image)
     grid = torch.arange(size, dtype=torch.float32) - size // 2
     mass = transformed[0].sum()
     if mass > 0.01:  # the point has moved with the centre of the image, by less than a pixel
