@@ -103,7 +103,7 @@ def pictures(page: Any) -> list[str]:
 def repainted(page: Any, before: list[str]) -> None:
     """Waits until the features are another picture; the line may say so earlier."""
     features = page.locator("img[src^='data:image/png']").first
-    playwright.expect(features).not_to_have_attribute("src", before[0])
+    playwright.expect(features).not_to_have_attribute("src", before[0], timeout=60_000)
 
 
 def all_here(page: Any, calls: list[Any]) -> bool:
