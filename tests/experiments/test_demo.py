@@ -220,12 +220,10 @@ def test_the_network_of_sounds_that_is_shipped_can_be_shown(tmp_path: Path) -> N
 
 
 def test_twins_that_do_not_fit_are_named(tmp_path: Path) -> None:
-    net = published(CNN(3, width=8, base=2**0.5), tmp_path / "net", classes=["a", "b", "c"])
-    other = published(CNN(3, width=8), tmp_path / "other", classes=["a", "b", "d"])
-    for twin, message in (
-        (net, "is a CNN with a group; it must be a plain network"),
-        (other, "was trained on other classes"),
-    ):
+    kind = ImageInput(1)
+    net = published(CNN(3, width=8, base=2**0.5), tmp_path / "net", classes=["a", "b", "c"], input=kind)
+    other = published(CNN(3, width=8), tmp_path / "other", classes=["a", "b", "d"], input=kind)
+    for twin, message in (net, "is a CNN with a group; it must be a plain"), (other, "was trained on other classes"):
         with pytest.raises(ValueError, match=f"twin={twin} {message}"):
             Demo.load(net, twin)
 
