@@ -24,6 +24,7 @@ from wavenets.models import UNet
 
 COMMANDS = sorted(file.stem for file in (CONF / "hydra" / "help").glob("*.yaml"))
 PLUGINS = {"hydra/launcher=joblib": "hydra_joblib_launcher", "hydra/sweeper=optuna": "hydra_optuna_sweeper"}
+NEEDED = {"augment": ["augment=sound"], "data": ["data=csv"], "model": ["model=cnn"]}  # for keys of a group
 KEY = re.compile(r"'[\w./+~]+=[^']+'|~?[\w./+]+=\S+|~[\w.]+")
 
 
@@ -51,6 +52,8 @@ def examples() -> Iterator[tuple[str, list[str]]]:
 def composes(command: str, arguments: list[str]) -> None:
     """Compose a configuration as the command does; of a sweep each."""
     overrides = readable([argument for argument in arguments if argument != "-m"])
+    if command == "evaluate":  # it takes any key of the data
+        overrides = [re.sub(r"^data\.", "++data.", argument) for argument in overrides]
     parsed = OverridesParser.create().parse_overrides(overrides)
     (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None) if "-m" in arguments else [[overrides]]
     for job in jobs:
@@ -76,7 +79,7 @@ def test_keys_that_are_often_set_compose() -> None:
     assert len(given) > 40
     for argument in given:
         key, equals, values = argument.strip("'").partition("=")
-        needed = {"augment": ["augment=sound"], "data": ["data=csv"], "task": []}.get(key.lstrip("~").split(".")[0], [])
+        needed = NEEDED.get(key.lstrip("~").split(".")[0], [])
         for value in values.split("|"):
             composes("train", [*(n for n in needed if n.split("=")[0] != key), f"{key}{equals}{value}"])
 
@@ -111,7 +114,7 @@ def place(sounds: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.Monke
         soundfile.write(tmp_path / name, np.random.default_rng(0).uniform(-0.5, 0.5, 2000), 8000)
     (tmp_path / "slides").mkdir()
     Picture.fromarray(np.zeros((40, 50), np.uint8)).save(tmp_path / "slides" / "a.png")
-    saved(UNet(2, in_channels=1, width=4, depth=2), tmp_path / "runs" / "maps", "segmentation", Image(1), ["a", "b"])
+    saved(UNet(3, in_channels=1, width=4, depth=2), tmp_path / "runs" / "maps", "segmentation", Image(1), list("abc"))
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "ESC-50").symlink_to(sounds)
     monkeypatch.chdir(tmp_path)
