@@ -135,3 +135,50 @@ def test_the_examples_of_quick_commands_run(
     assert run(monkeypatch, command, [*changed, "trainer.accelerator=cpu"]) == 0
     for name in re.findall(r"(?:csv|windows|events|maps)=(\S+)", " ".join(arguments)):
         assert (place / name).exists()
+
+
+def write_folder(root: Path, suffix: str) -> None:
+    """Write ten files of each of two classes."""
+    for name in "cat", "dog":
+        (root / name).mkdir(parents=True)
+        for number in range(10):
+            x = np.random.default_rng(number).uniform(-0.5, 0.5, 4000)
+            if suffix == ".wav":
+                soundfile.write(root / name / f"{number}.wav", x, 8000)
+            else:
+                Picture.fromarray((255 * np.abs(x[:1600])).astype(np.uint8).reshape(40, 40)).save(
+                    root / name / f"{number}.png"
+                )
+
+
+def write_masks(root: Path) -> None:
+    """Write twelve images, their masks and the list of them."""
+    rows = ["file,mask,fold"]
+    for number in range(12):
+        x = np.random.default_rng(number).integers(0, 256, (48, 48), np.uint8)
+        Picture.fromarray(x).save(root / f"{number}.png")
+        Picture.fromarray(np.uint8(x > 128)).save(root / f"{number}_mask.png")
+        rows.append(f"{number}.png,{number}_mask.png,{number % 4 + 1}")
+    (root / "list.csv").write_text("\n".join(rows) + "\n")
+
+
+OWN = [a for c, a in examples() if c == "train" and ({"data=folder", "data=csv"} & {*a})]
+LIMITS = [f"trainer.limit_{stage}_batches=1" for stage in ("train", "val")]
+
+
+@pytest.mark.parametrize("arguments", OWN)
+def test_the_examples_of_training_on_your_own_data_run(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = any(argument.startswith(("data.size", "data.crop")) for argument in arguments)
+    data = tmp_path / "data"
+    if "data=csv" in arguments:
+        data.mkdir()
+        write_masks(data)
+    else:
+        write_folder(data, ".png" if images else ".wav")
+    changed = [a.replace("=FOLDER", f"={data}").replace("=FILE", f"={data}/list.csv") for a in arguments]
+    sounds = [] if images else [f"data.cache_dir={tmp_path}/cache", "data.num_workers=0", "data.sample_rate=8000"]
+    few = ["trainer=cpu", "trainer.max_epochs=1", *LIMITS, "batch_size=2", "rescale=[]", "hydra/job_logging=none"]
+    assert run(monkeypatch, "train", [*changed, *sounds, *few, f"folder={tmp_path}/run"]) == 0
+    assert (tmp_path / "run" / "results.json").is_file()
