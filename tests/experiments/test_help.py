@@ -157,7 +157,7 @@ def write_masks(root: Path) -> None:
     for number in range(12):
         x = np.random.default_rng(number).integers(0, 256, (48, 48), np.uint8)
         Picture.fromarray(x).save(root / f"{number}.png")
-        Picture.fromarray(np.uint8(x > 128)).save(root / f"{number}_mask.png")
+        Picture.fromarray((x > 128).astype(np.uint8)).save(root / f"{number}_mask.png")
         rows.append(f"{number}.png,{number}_mask.png,{number % 4 + 1}")
     (root / "list.csv").write_text("\n".join(rows) + "\n")
 
