@@ -20,6 +20,7 @@ from experiments.evaluation.report import draw, report
 from experiments.evaluation.views import asked_views, on_views
 from experiments.report.tables import show_results
 from experiments.results import Results
+from experiments.run import Run
 from experiments.trust import as_list, build
 
 log = logging.getLogger(__name__)
@@ -57,14 +58,19 @@ def evaluate(cfg: DictConfig) -> tuple[Results, Path, Results | None]:
     checked_factors(source, factors)
     trainer = as_run(cfg.trainer, card)
 
+    views, run = asked_views(cfg.views), Run(file.parent.parent)
+    as_tested = file == run.trained and not changes and not asked_views(card.config.get("views"))
+
     def test(network: nn.Module, views: dict[str, Any], name: str) -> Results:
-        results, measured = report(place(network, trainer), card, task, source, factors)
+        folder, prefix = (run.folder, "views_" if views else "") if as_tested else (file.parent, f"{name}_")
+        predictions = folder / f"{prefix}predictions.csv"
+        results, measured = report(place(network, trainer), card, task, source, factors, predictions)
         results = replace(results, views=views)
         results.save(file.with_name(f"{name}.json"))
         draw(results, measured, task, source, file.parent, f"{name}_")
         return results
 
-    views, wrapped = asked_views(cfg.views), on_views(network, task, cfg.views)
+    wrapped = on_views(network, task, cfg.views)
     results = test(network, {}, file.stem)
     return results, file.with_suffix(".json"), test(wrapped, views, f"views_{file.stem}") if views else None
 

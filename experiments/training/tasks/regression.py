@@ -1,6 +1,6 @@
 """Regression: one or several numbers for each example."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score
 
-from experiments.training.tasks.task import Task
+from experiments.training.tasks.task import Task, named
 
 
 class Regression(Task):
@@ -90,6 +90,15 @@ class Regression(Task):
         """Return numbers in the units of the targets, (B, num_classes), in float32 at least."""
         logits = _at_least_single(logits)
         return logits * self.std.to(logits) + self.mean.to(logits)
+
+    def rows(self, logits: Tensor, target: Tensor, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield ``truth`` and ``predicted`` of each example of a batch; of several numbers with their names."""
+        for pair in zip(target.view(len(logits), -1), self.values(logits), strict=True):
+            columns = {"truth": pair[0], "predicted": pair[1]}
+            if self.num_classes == 1:
+                yield {what: values.item() for what, values in columns.items()}
+            else:
+                yield {k: v for what, values in columns.items() for k, v in named(what, classes, values).items()}
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the `values`: the results of a regression are numbers, not probabilities."""
