@@ -44,6 +44,7 @@ class Regression(Task):
             if values is not None and (isinstance(values, str) or len(values) != num_classes):
                 raise ValueError(f"task.{name}={values} is not one for each number; the data has {num_classes}")
         super().__init__(num_classes, monitor, mode)
+        self.given = {name: values for name, values in (("mean", mean), ("std", std)) if values is not None}
         self.mean = torch.tensor([0.0] * num_classes if mean is None else list(mean), dtype=torch.float64)
         self.std = torch.tensor([1.0] * num_classes if std is None else list(std), dtype=torch.float64)
         if not (self.std > 0).all():
@@ -109,7 +110,9 @@ class Regression(Task):
         return (probabilities - self.mean.to(probabilities)) / self.std.to(probabilities)
 
     def prepare(self, source: Any) -> dict[str, Any]:
-        """Compute the ``mean`` and ``std`` of each number over the training examples, in float64.
+        """Compute the ``mean`` and ``std`` of each number over the training examples, in float64, unless given.
+
+        If both are given, as in a run that continues, no example is read.
 
         Args:
             source: The data. If its training set has ``labels``, no example is read.
@@ -117,6 +120,8 @@ class Regression(Task):
         Raises:
             ValueError: A number is not finite, or the same in all examples.
         """
+        if len(self.given) == 2:
+            return {}
         examples = source.split("train")
         labels = getattr(examples, "labels", None)
         if labels is None:
@@ -130,7 +135,7 @@ class Regression(Task):
                 raise ValueError(f"{name} of training example {item} is {column[item]}; remove it, or set the value")
             if column.min() == column.max():
                 raise ValueError(f"{name} is {column[0]:g} in all training examples; remove it from the targets")
-        return {"mean": values.mean(0).tolist(), "std": values.std(0).tolist()}
+        return {"mean": values.mean(0).tolist(), "std": values.std(0).tolist()} | self.given
 
 
 def _at_least_single(values: Tensor) -> Tensor:
