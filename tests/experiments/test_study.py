@@ -95,6 +95,12 @@ def test_a_grid_chooses_on_validation_and_tests_no_other(
     assert sum(command[0].startswith("resume=") for command in commands) == 2  # what was chosen is not trained again
     assert len(commands) == 8
     assert Study.load(tmp_path / "study.json") == result
+    test = {(cell.arm, cell.fraction): cell.test for cell in result.cells}
+    assert {(one.arm, one.against, one.fraction, one.examples) for one in result.paired} == {
+        ("other", "one", fraction, 3) for fraction in (0.5, 1.0)
+    }
+    for one in result.paired:  # the examples that both runs were tested on
+        assert one.difference == pytest.approx(test["other", one.fraction] - test["one", one.fraction], abs=2e-5)
     assert "4/4" in capsys.readouterr().out
 
     commands.clear()  # again: nothing is left to do; a new name is no new run, another configuration is
