@@ -132,10 +132,10 @@ class Study:
         metrics, over = (
             "; ".join(dict.fromkeys(values)) for values in zip(*((c.metric, c.over) for c in self.paired), strict=True)
         )
-        test = "; p is that of McNemar's exact test" if any(c.p is not None for c in self.paired) else ""
+        tests = " and ".join(dict.fromkeys(c.test for c in self.paired if c.p is not None))
         return (
             f"“Against {self.paired[0].against}” is the difference of the {metrics.replace('_', ' ')} on the same "
-            f"examples, with its 95 % interval (bootstrap over {over}){test}."
+            f"examples, with its 95 % interval (bootstrap over {over})" + (f"; p is of {tests}." if tests else ".")
         )
 
     def save(self, file: Path) -> None:

@@ -23,7 +23,8 @@ class Comparison:
     """The difference of two arms on the same test examples.
 
     The interval is a percentile bootstrap over independent units: groups such as patients, or else files. The test is
-    McNemar's exact test of the units on which one arm has more right than the other.
+    the exact binomial test of the units on which one arm has more right than the other, see `test`. They concern
+    these networks: how much other trainings would differ, the deviation over seeds says.
 
     Attributes:
         arm: The arm.
@@ -60,6 +61,11 @@ class Comparison:
         interval = f" ({' to '.join(ends)})" if ends else ""
         p = "" if self.p is None else f", p {self.p:.2g}"
         return f"{100 * self.difference:+.1f}{interval}{p}"
+
+    @property
+    def test(self) -> str:
+        """Name of the test: the sign test of the units, which is McNemar's if these are examples, right or wrong."""
+        return "McNemar's exact test" if self.seeds == 1 and self.units == self.examples else "the exact sign test"
 
     @property
     def over(self) -> str:

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,9 @@ def test_a_study_keeps_and_shows_it(tmp_path: Path) -> None:
     assert Study.load(tmp_path / "study.json") == study
     columns, rows = table(study)
     assert [row[columns.index("against plain")] for row in rows] == ["", "+3.2 (+1.1 to +5.3), p 0.0031"]
+    assert study.pairing.endswith("40 groups or recordings); p is of the exact sign test.")
+    alone = replace(study, paired=[replace(one, units=1000)])
+    assert alone.pairing.endswith("(bootstrap over 1,000 test examples); p is of McNemar's exact test.")
     text = section(study, tmp_path)
     assert study.pairing in text and "1,000 test examples in 40 groups or recordings" in study.pairing
     older = json.loads((tmp_path / "study.json").read_text())
