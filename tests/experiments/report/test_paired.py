@@ -25,12 +25,11 @@ def write(to: Path, right: Values, groups: Values | None = None, root: str = "/d
     """Write predictions for two classes of which some are right; return the file."""
     to.parent.mkdir(parents=True, exist_ok=True)
     truth = ["ab"[row % 2] for row in range(len(right))]
-    other = {"a": "b", "b": "a"}
     rows = {
         "file": [f"{root}/{row}.wav" for row in range(len(right))],
         **({} if groups is None else {"group": groups}),
         "truth": truth,
-        "predicted": [true if good else other[true] for true, good in zip(truth, right, strict=True)],
+        "predicted": [true if good else "ab".replace(true, "") for true, good in zip(truth, right, strict=True)],
         "p_a": 0.5,
         "p_b": 0.5,
     }
@@ -85,8 +84,9 @@ def test_the_interval_is_the_bootstraps_over_examples_or_groups(grouped: bool, t
 
 def test_neither_the_order_nor_the_folder_of_the_examples_matters(tmp_path: Path) -> None:
     one, other = RNG.random(60) < 0.8, RNG.random(60) < 0.5
-    groups = list(RNG.permutation(60) % 20)
-    first = compare({(0, None): pair(tmp_path / "a", one, other, groups=groups)}, "accuracy")
+    first = compare(
+        {(0, None): pair(tmp_path / "a", one, other, groups=(groups := RNG.permutation(60) % 20))}, "accuracy"
+    )
     moved, there = pair(tmp_path / "b", one, other, groups=groups, root="/elsewhere/data")
     pd.read_csv(moved).sample(frac=1, random_state=1).to_csv(moved, index=False)
     assert compare({(0, None): (moved, tmp_path / "a" / "other.csv")}, "accuracy") == first
@@ -119,7 +119,6 @@ def test_seeds_are_averaged_and_folds_are_pooled(tmp_path: Path) -> None:
     assert found.difference == pytest.approx(differences.mean(), rel=1e-12)
     assert (found.examples, found.seeds, found.folds) == (60, 3, 2)
     low, high = slow_interval(differences, np.arange(60))
-    assert found.low is not None and found.high is not None
     assert [found.low, found.high] == pytest.approx([low, high], abs=(high - low) / 20)
     assert found.over == "60 test examples of 2 folds, means over 3 seeds"
 
@@ -223,8 +222,7 @@ def test_each_arm_against_the_first_on_the_runs_that_both_have(
     assert (found.arm, found.against, found.fraction, found.seeds) == ("ours", "plain", 1.0, 1)
     assert (found.difference, found.p) == (0.5, 2 / 2**5)
     odd, lost = (record.getMessage() for record in caplog.records)
-    assert odd.startswith("odd is not compared with plain example by example: ") and "/10.wav" in odd
-    assert "lost/0/predictions.csv not found" in lost
+    assert odd.startswith("odd is not compared with plain") and "/10.wav" in odd and "predictions.csv not found" in lost
 
 
 def test_a_study_keeps_and_shows_it(tmp_path: Path) -> None:
