@@ -1,5 +1,10 @@
 """Opens a page that compares a network with its plain twin: `python -m experiments.demo --help`."""
 
+from experiments.answers import answer
+
+if __name__ == "__main__":
+    answer("demo")  # help and mistyped keys, before the imports that take seconds
+
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +20,7 @@ from experiments.data.inputs import Waveform
 from experiments.data.sound.decode import to_int16
 from experiments.errors import one_line_errors
 from experiments.evaluation.preprocess import SECONDS, preprocess
+from experiments.networks import normalize
 from experiments.report import comparison_plots as plots
 from experiments.report.comparison import Comparison, Pair, grid_of
 from experiments.trust import as_list
@@ -48,7 +54,9 @@ class Demo:
         network, card = load_network(find_checkpoint(ckpt), trust or [])
         task = card.task(trust or [])
         if twin is None:
-            return cls(Pair(network, task), card)
+            pair = Pair(network, task)
+            normalize(pair.twin, card.input)
+            return cls(pair, card)
         plain, its = load_network(find_checkpoint(twin), trust or [])
         if not isinstance(plain, Network) or grid_of(plain) is not None:
             raise ValueError(f"twin={twin} is a {type(plain).__name__}; it must be a plain network of wavenets.models")

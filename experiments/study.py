@@ -1,5 +1,10 @@
 """Runs a grid of trainings and draws their results: `python -m experiments.study --help`."""
 
+from experiments.answers import answer, mistake
+
+if __name__ == "__main__":
+    answer("study")  # help and mistyped keys, before the imports that take seconds
+
 import hashlib
 import json
 import re
@@ -11,6 +16,7 @@ from typing import Any
 
 import hydra
 from hydra import compose
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.cores import cores
@@ -97,8 +103,15 @@ class Grid:
 
 @cache
 def composed(overrides: tuple[str, ...]) -> tuple[int, str]:
-    """Return the number of epochs of a training, and a digest of its configuration, by which runs are distinguished."""
-    cfg = compose("train", list(overrides))
+    """Return the number of epochs of a training, and a digest of its configuration, by which runs are distinguished.
+
+    Raises:
+        ValueError: The overrides do not compose.
+    """
+    try:
+        cfg = compose("train", list(overrides))
+    except HydraException as error:
+        raise ValueError(mistake("train", list(overrides))) from error
     values = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(values, dict)
     for key in "folder", "test", "hydra":

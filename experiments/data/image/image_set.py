@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from experiments.cores import cores
 from experiments.data.bad_files import check_policy, missing, warn_skipped
 from experiments.data.image.fit import FITS, fit_to, height_and_width
+from experiments.data.image.statistics import statistics
 from experiments.data.image.transforms import Crop
 from experiments.data.inputs import IGNORED, INSTANCE, Image
 from experiments.data.source import Source, Stage, as_target
@@ -63,6 +64,7 @@ class ImageSet(Source):
         crops_per_image: Number of windows of each image in an epoch.
         foreground: Share of the windows around a random pixel of a class other than the first.
         range: Values that become 0 and 1, see `read_image`.
+        mean, std: Of each channel, by which networks normalise images, or "imagenet". ``None``: they do not.
         background: Colour behind transparent pixels and around padded images, from 0 to 255.
         transformation: What tests on transformed images do: "rescaling", "rotation" or "reflection".
         mask_values: Value of each class in masks, see `read_mask`.
@@ -85,6 +87,8 @@ class ImageSet(Source):
         crops_per_image: int = 1,
         foreground: float = 0.0,
         range: Sequence[float] | None = None,
+        mean: Sequence[float] | str | None = None,
+        std: Sequence[float] | str | None = None,
         background: float = 255,
         transformation: str = "rescaling",
         mask_values: Sequence[int] | None = None,
@@ -107,7 +111,7 @@ class ImageSet(Source):
         self.listed, self.classes, self.channels, self.on_bad_file = listed, list(classes), channels, on_bad_file
         self.size, self.fit = None if size is None else height_and_width("size", size), fit
         self.range, self.background = None if range is None else (range[0], range[1]), background
-        self.mask_values, self.ignore = mask_values, ignore
+        self.mask_values, self.ignore, self.mean_std = mask_values, ignore, statistics(mean, std, channels)
         self.transforms = [] if crop is None else [Crop(height_and_width("crop", crop), foreground)]
         self.repeats = crops_per_image
         self.transformation = OF_IMAGES[transformation]
@@ -116,8 +120,7 @@ class ImageSet(Source):
             masks = listed.mask or [None] * len(listed.path)
             if without := [path for path, mask in zip(listed.path, masks, strict=True) if mask is None]:
                 raise ValueError(f"{without[0]} has no mask; list one for each image, or remove its line")
-        self._exists = self._exist()
-        self._memory, self._free = dict[int, tuple[Tensor, Any]](), MEMORY
+        self._exists, self._memory, self._free = self._exist(), dict[int, tuple[Tensor, Any]](), MEMORY
 
     def __getstate__(self) -> dict[str, Any]:
         # Each loading process reads for itself; pickled images would be a copy of the memory.
@@ -142,7 +145,7 @@ class ImageSet(Source):
         """Kind of input that the images are."""
         sizes = {self.size} if self.size or self.transforms else set(self._sizes.values())
         mpp = self.listed.mpp if self.size is None or self.fit == "crop" else None
-        return Image(self.channels, sizes.pop() if len(sizes) == 1 else None, mpp)
+        return Image(self.channels, sizes.pop() if len(sizes) == 1 else None, mpp, *self.mean_std)
 
     def files(self, stage: Stage) -> list[Path]:
         """Return the files of a stage, in the order of the items of `split`."""
