@@ -65,11 +65,16 @@ def mistake(config: str, overrides: list[str], multirun: bool = False) -> str | 
     if _error(config, [text for _, text in first]) is None:
         return None
     right: list[str] = []
-    for part, text in sorted(first, key=lambda pair: "." in pair[0].key_or_group):  # groups first, which bring keys
+    for part, text in sorted(first, key=lambda pair: _order(pair[0].key_or_group)):
         if wrong := _error(config, [*right, text]):
             return _explained(part, wrong, compose(config, right))
         right.append(text)
     return None
+
+
+def _order(key: str) -> int:
+    """Return where a key belongs: Hydra's own, such as its search path, then groups, which bring keys, then keys."""
+    return 0 if key.startswith("hydra.") else 2 if "." in key else 1
 
 
 def nearest(key: str, known: list[str]) -> str:
