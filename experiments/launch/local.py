@@ -7,6 +7,7 @@ import threading
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from experiments.launch.job import Job
+from experiments.launch.job import Job, Test
 from experiments.run import Run
 
 
@@ -24,16 +25,18 @@ def devices() -> list[str]:
     return visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
 
 
-def run(jobs: Sequence[Job], processes: int, tell: Callable[[Job, bool], None] = lambda job, well: None) -> list[Job]:
-    """Run the trainings that are not finished, and return those that failed. Ctrl-C ends all.
+def run(
+    jobs: Sequence[Job | Test], processes: int, tell: Callable[[Job | Test, bool], None] = lambda job, well: None
+) -> list[Job | Test]:
+    """Run the trainings or tests that are not finished, and return those that failed. Ctrl-C ends all.
 
     Args:
-        jobs: The trainings.
-        processes: Number of trainings at a time, each with one thread; they share the GPUs.
-        tell: Function that is called with every training that has ended, and whether it succeeded.
+        jobs: The trainings or tests.
+        processes: Number of them at a time, each with one thread; they share the GPUs.
+        tell: Function that is called with each that has ended, and whether it succeeded.
     """
-    waiting = list({job.folder: job for job in jobs if not job.file.exists()}.values())  # each once
-    gpus, running, failed = devices(), dict[int, tuple[Any, Job]](), []
+    waiting = list({job.file: job for job in jobs if not job.file.exists()}.values())  # each once
+    gpus, running, failed = devices(), dict[int, tuple[Any, Job | Test]](), []
     with _progress() as show:
         try:
             while waiting or running:
@@ -55,8 +58,8 @@ def run(jobs: Sequence[Job], processes: int, tell: Callable[[Job, bool], None] =
     return failed
 
 
-def start(job: Job, gpu: str | None) -> Any:
-    """Start a training on one thread and one GPU."""
+def start(job: Job | Test, gpu: str | None) -> Any:
+    """Start a training or a test on one thread and one GPU."""
     changes = {"OMP_NUM_THREADS": "1"} | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
     before = {key: os.environ.get(key) for key in changes}
     os.environ.update(changes)  # the process has them from its start
@@ -69,17 +72,15 @@ def start(job: Job, gpu: str | None) -> Any:
     return process
 
 
-def work(job: Job) -> None:
-    """Train in a separate process, whose output goes to log.txt."""
+def work(job: Job | Test) -> None:
+    """Train or test in a separate process, whose output goes to log.txt."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     job.folder.mkdir(parents=True, exist_ok=True)
     with (job.folder / "log.txt").open("a") as file:
         for stream in sys.stdout, sys.stderr:
             os.dup2(file.fileno(), stream.fileno())
-    from experiments import train
-
-    sys.argv = ["experiments.train", *_config_dir(sys.argv), *job.arguments]
-    train.main()
+    sys.argv = [f"experiments.{job.command}", *_config_dir(sys.argv), *job.arguments]
+    import_module(sys.argv[0]).main()
 
 
 def _config_dir(arguments: Sequence[str]) -> list[str]:
@@ -98,8 +99,8 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[Sequence[Job]], None]]:
-    """Show a progress bar for each running training; its epochs are counted in metrics.csv."""
+def _progress() -> Iterator[Callable[[Sequence[Job | Test]], None]]:
+    """Show a progress bar for each job that runs; the epochs of a training are counted in metrics.csv."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -107,15 +108,15 @@ def _progress() -> Iterator[Callable[[Sequence[Job]], None]]:
         TextColumn("epochs"),
         TimeElapsedColumn(),
     )
-    bars: dict[Job, Any] = {}
+    bars: dict[Job | Test, Any] = {}
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
 
-        def show(jobs: Sequence[Job]) -> None:
+        def show(jobs: Sequence[Job | Test]) -> None:
             for job in set(bars) - set(jobs):
                 progress.remove_task(bars.pop(job))
             for job in jobs:
                 if job not in bars:
-                    bars[job] = progress.add_task(job.name, total=job.epochs)
+                    bars[job] = progress.add_task(job.name, total=job.epochs or None)
                 metrics = Run(job.folder).metrics
                 progress.update(
                     bars[job], completed=len(metrics.read_text().splitlines()) - 1 if metrics.exists() else 0
