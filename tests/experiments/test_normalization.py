@@ -58,7 +58,7 @@ def normalized_run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_it_is_what_one_does_by_hand(options: dict[str, Any]) -> None:
     x = torch.rand(2, 3, 40, 33)
     for network in ResNet(5, width=4, **options).eval(), UNet(2, width=4, depth=2, **options).eval():
-        by_itself = normalize(type(network)(**network.arguments), INPUT).eval()
+        by_itself: Any = normalize(type(network)(**network.arguments), INPUT).eval()
         by_itself.load_state_dict(network.state_dict())  # of the same names
         assert torch.allclose(by_itself(x), network(by_hand(x)), rtol=0, atol=1e-5)
         for one, other in zip(by_itself.stages(x), network.stages(by_hand(x)), strict=True):
