@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -11,11 +11,10 @@ from typing import Any
 
 import hydra
 from hydra import compose
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.cores import cores
 from experiments.errors import one_line_errors
-from experiments.launch import local as pool
 from experiments.launch.job import Job
 from experiments.report.figures import draw
 from experiments.report.gathered import cell_of, gathered
@@ -141,12 +140,12 @@ def study(cfg: DictConfig) -> tuple[Study, list[Job]]:
     """
     grid = Grid(cfg)
     grid.folder.mkdir(parents=True, exist_ok=True)
-    processes = cfg.processes or len(pool.devices()) or cores()
+    launch = instantiate(cfg.launcher, _partial_=True)
     tries = [job for arm in grid.arms for _, job in grid.candidates(arm) if not job.test]
-    failed = _run(tries, processes)
+    failed = _run(tries, launch)
     arms = {arm: choose(grid, arm) for arm in grid.arms}
     jobs = {key: grid.job(key, arms[key[0]].chosen) for key in grid.keys}
-    failed += _run(list(jobs.values()), processes)
+    failed += _run(list(jobs.values()), launch)
     result = summary(cfg, arms, jobs)
     result.save(grid.folder / "study.json")
     return result, failed
@@ -178,7 +177,7 @@ def summary(cfg: DictConfig, arms: dict[str, Arm], jobs: dict[tuple[str, float, 
     )
 
 
-def _run(jobs: Sequence[Job], processes: int) -> list[Job]:
+def _run(jobs: Sequence[Job], launch: Callable[..., list[Job]]) -> list[Job]:
     done = sum(job.file.exists() for job in jobs)
     if done:
         print(f"{done} of {len(jobs)} runs are finished already")
@@ -191,7 +190,7 @@ def _run(jobs: Sequence[Job], processes: int) -> list[Job]:
             flush=True,
         )
 
-    return pool.run(jobs, processes, tell)
+    return launch(jobs, tell=tell)
 
 
 def _outcome(job: Job) -> str:

@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import sys
 import threading
-from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import wait
@@ -14,8 +13,8 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from experiments.launch.job import Job
-from experiments.run import Run
+from experiments.cores import cores
+from experiments.launch.job import Job, config_dir
 
 
 def devices() -> list[str]:
@@ -24,16 +23,20 @@ def devices() -> list[str]:
     return visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
 
 
-def run(jobs: Sequence[Job], processes: int, tell: Callable[[Job, bool], None] = lambda job, well: None) -> list[Job]:
+def run(
+    jobs: Sequence[Job], processes: int | None = None, tell: Callable[[Job, bool], None] = lambda job, well: None
+) -> list[Job]:
     """Run the trainings that are not finished, and return those that failed. Ctrl-C ends all.
 
     Args:
         jobs: The trainings.
-        processes: Number of trainings at a time, each with one thread; they share the GPUs.
+        processes: Number of trainings at a time, each with one thread; they share the GPUs. ``None``: as many as there
+            are GPUs or, without GPUs, cores.
         tell: Function that is called with every training that has ended, and whether it succeeded.
     """
     waiting = list({job.folder: job for job in jobs if not job.file.exists()}.values())  # each once
     gpus, running, failed = devices(), dict[int, tuple[Any, Job]](), []
+    processes = processes or len(gpus) or cores()
     with _progress() as show:
         try:
             while waiting or running:
@@ -72,22 +75,7 @@ def start(job: Job, gpu: str | None) -> Any:
 def work(job: Job) -> None:
     """Train in a separate process, whose output goes to log.txt."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    job.folder.mkdir(parents=True, exist_ok=True)
-    with (job.folder / "log.txt").open("a") as file:
-        for stream in sys.stdout, sys.stderr:
-            os.dup2(file.fileno(), stream.fileno())
-    from experiments import train
-
-    sys.argv = ["experiments.train", *_config_dir(sys.argv), *job.arguments]
-    train.main()
-
-
-def _config_dir(arguments: Sequence[str]) -> list[str]:
-    """Return the ``--config-dir`` of a command line, as arguments of the command line of a new process."""
-    parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--config-dir", "-cd")
-    given = parser.parse_known_args(arguments)[0].config_dir
-    return [] if given is None else ["--config-dir", given]
+    job.work(config_dir(sys.argv))
 
 
 def _end_with_parent() -> None:
@@ -116,9 +104,6 @@ def _progress() -> Iterator[Callable[[Sequence[Job]], None]]:
             for job in jobs:
                 if job not in bars:
                     bars[job] = progress.add_task(job.name, total=job.epochs)
-                metrics = Run(job.folder).metrics
-                progress.update(
-                    bars[job], completed=len(metrics.read_text().splitlines()) - 1 if metrics.exists() else 0
-                )
+                progress.update(bars[job], completed=job.epochs_done)
 
         yield show

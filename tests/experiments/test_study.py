@@ -11,42 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 
-from experiments import study, train
+from experiments import study
 from experiments.launch import local as pool
-from experiments.launch.job import Job
+from experiments.launch.job import Job, config_dir
 from experiments.report.grid import Arm, Cell, Study, table
 from experiments.run import Run
 from tests.experiments.runs import CONF, tiny
+from tests.experiments.studies import ARMS, arguments, in_this_process, run_study
 
 fork = multiprocessing.get_context("fork")
-
-
-ARMS = {"one": ["model=mnet", "model.depth=3"], "other": ["model=mnet", "model.depth=3", "batch_size=4"]}
-
-
-def arguments(sounds: Path, folder: Path, epochs: int = 1, **changes: Any) -> list[str]:
-    """Write a study; return the command line that runs it."""
-    options = [*tiny(sounds, "model=mnet", "model.depth=3"), f"trainer.max_epochs={epochs}", "wavelet_loss=0"]
-    values = {
-        **{"title": "A study", "about": "Of noise.", "arms": ARMS, "overrides": options, "choose": {}},
-        **{"fractions": [1.0], "seeds": [3], "folds": [2]},
-    }
-    file = folder / "conf" / "study" / "mine.yaml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save({key: value for key, value in (values | changes).items() if value is not None}, file)
-    return ["study=mine", f"hydra.searchpath=[file://{folder}/conf]", f"folder={folder}"]
-
-
-def run_study(*arguments: str) -> tuple[Study, list[Job]]:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("study", list(arguments), return_hydra_config=True)
-        HydraConfig.instance().set_config(cfg)
-        return study.study(cfg)
 
 
 @pytest.fixture
@@ -55,20 +32,8 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     seen = []
 
     def run(jobs: Sequence[Job], processes: int, tell: Callable[[Job, bool], None]) -> list[Job]:
-        torch.set_num_threads(1)
-        for job in jobs:
-            if not job.file.exists():
-                seen.append(job.arguments)
-                Run(job.folder).folder.mkdir(parents=True, exist_ok=True)
-                resume = next((a for a in job.arguments if a.startswith("resume=")), None)
-                cfg = compose("train", job.arguments, return_hydra_config=True)
-                HydraConfig.instance().set_config(cfg)
-                with open_dict(cfg):
-                    del cfg["hydra"]
-                cfg = train.resumed(cfg, job.arguments) if resume else cfg
-                train.train(cfg, job.folder)
-                tell(job, job.file.exists())
-        return []
+        seen.extend(job.arguments for job in jobs if not job.file.exists())
+        return in_this_process(jobs, processes, tell)
 
     monkeypatch.setattr(pool, "run", run)
     return seen
@@ -223,8 +188,8 @@ def test_values_that_are_no_numbers_are_chosen_as_they_are() -> None:
 
 def test_a_training_has_the_configurations_of_the_user() -> None:
     for given in ["--config-dir", "mine"], ["--config-dir=mine"], ["-cd", "mine"]:
-        assert pool._config_dir([*given, "study=own"]) == ["--config-dir", "mine"]
-    assert pool._config_dir(["study=own", "processes=1"]) == []
+        assert config_dir([*given, "study=own"]) == ["--config-dir", "mine"]
+    assert config_dir(["study=own", "processes=1"]) == []
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in (CONF / "study").glob("*.yaml")))
