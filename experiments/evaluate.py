@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,15 +33,16 @@ def evaluate(cfg: DictConfig) -> tuple[Results, Path, Results | None]:
         cfg: The composed configuration, see conf/evaluate.yaml.
 
     Returns:
-        The results, the JSON file beside the checkpoint that they were written to, and, if views are asked for, the
-        results of the network on these, which are in a file whose name begins with views_.
+        The results, the JSON file that they were written to, and, if views are asked for beside the network as it is,
+        the results of the network on these, which are in a file whose name begins with views_.
 
     Raises:
         FileNotFoundError: The checkpoint or the data are missing.
         ValueError: The checkpoint is damaged, or a value is wrong.
     """
     file = find_checkpoint(cfg.ckpt)
-    if file.suffix == ".json":
+    output = file.with_suffix("") if cfg.output is None else Path(cfg.output).expanduser()
+    if file.suffix == ".json" and cfg.output is None:
         raise ValueError(f"{file} would be overwritten by its own results; rename it, with another suffix")
     trust = as_list(cfg.trust)
     network, card = load_network(file, trust)
@@ -58,15 +60,20 @@ def evaluate(cfg: DictConfig) -> tuple[Results, Path, Results | None]:
     trainer = as_run(cfg.trainer, card)
 
     def test(network: nn.Module, views: dict[str, Any], name: str) -> Results:
+        start = time.monotonic()
         results, measured = report(place(network, trainer), card, task, source, factors)
-        results = replace(results, views=views)
-        results.save(file.with_name(f"{name}.json"))
-        draw(results, measured, task, source, file.parent, f"{name}_")
+        results = replace(results, views=views, seconds=round(time.monotonic() - start, 1))
+        results.save(output.with_name(f"{name}.json"))
+        draw(results, measured, task, source, output.parent, f"{name}_")
         return results
 
     views, wrapped = asked_views(cfg.views), on_views(network, task, cfg.views)
-    results = test(network, {}, file.stem)
-    return results, file.with_suffix(".json"), test(wrapped, views, f"views_{file.stem}") if views else None
+    if not (views or cfg.as_is):
+        raise ValueError("as_is=false leaves nothing to test without views.…; set views.num_scales or views.rotations")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    results = test(network, {}, output.name) if cfg.as_is else test(wrapped, views, output.name)
+    both = test(wrapped, views, f"views_{output.name}") if views and cfg.as_is else None
+    return results, output.with_name(f"{output.name}.json"), both
 
 
 @hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="evaluate")

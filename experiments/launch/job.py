@@ -1,11 +1,13 @@
-"""A training as a job: a command line, and a file that proves that it is done."""
+"""A training or a test as a job: a command line, and a file that proves that it is done."""
 
 import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import ClassVar
 
 from experiments.run import Run
 
@@ -19,6 +21,7 @@ class Job:
     overrides: tuple[str, ...]
     epochs: int
     test: bool = True
+    command: ClassVar[str] = "train"
 
     @property
     def file(self) -> Path:
@@ -33,26 +36,45 @@ class Job:
             return [f"resume={self.folder}", test]
         return [*self.overrides, f"folder={self.folder}", test]
 
+
+@dataclass(frozen=True)
+class Test:
+    """A further test of a run: its folder, the overrides of ``experiments.evaluate``, the name of its files."""
+
+    name: str
+    folder: Path
+    overrides: tuple[str, ...]
+    output: str
+    epochs: ClassVar[int] = 0
+    command: ClassVar[str] = "evaluate"
+    __test__: ClassVar[bool] = False  # nothing for pytest
+
     @property
-    def epochs_done(self) -> int:
-        """The number of epochs so far, which are rows of metrics.csv."""
-        metrics = Run(self.folder).metrics
-        return len(metrics.read_text().splitlines()) - 1 if metrics.exists() else 0
+    def file(self) -> Path:
+        """The file that exists when the test is finished."""
+        return self.folder / f"{self.output}.json"
 
-    def work(self, config_dir: Sequence[str]) -> None:
-        """Train in this process, whose output goes to log.txt.
+    @property
+    def arguments(self) -> list[str]:
+        """The command line. If views are asked for, the network is tested on these alone."""
+        views = any(override.startswith("views.") for override in self.overrides)
+        as_is = f"as_is={str(not views).lower()}"
+        return [f"ckpt={self.folder}", *self.overrides, as_is, f"output={self.folder / self.output}"]
 
-        Args:
-            config_dir: What ``config_dir`` returns.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "log.txt").open("a") as file:
-            for stream in sys.stdout, sys.stderr:
-                os.dup2(file.fileno(), stream.fileno())
-        from experiments import train
 
-        sys.argv = ["experiments.train", *config_dir, *self.arguments]
-        train.main()
+def work(job: Job | Test, config_dir: Sequence[str]) -> None:
+    """Train or test in this process, whose output goes to log.txt.
+
+    Args:
+        job: The training or the test.
+        config_dir: What ``config_dir`` returns.
+    """
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with (job.folder / "log.txt").open("a") as file:
+        for stream in sys.stdout, sys.stderr:
+            os.dup2(file.fileno(), stream.fileno())
+    sys.argv = [f"experiments.{job.command}", *config_dir, *job.arguments]
+    import_module(sys.argv[0]).main()
 
 
 def config_dir(arguments: Sequence[str]) -> list[str]:
@@ -61,3 +83,9 @@ def config_dir(arguments: Sequence[str]) -> list[str]:
     parser.add_argument("--config-dir", "-cd")
     given = parser.parse_known_args(arguments)[0].config_dir
     return [] if given is None else ["--config-dir", given]
+
+
+def epochs_done(job: Job | Test) -> int:
+    """Return the number of epochs that are trained, which are rows of metrics.csv."""
+    metrics = Run(job.folder).metrics
+    return len(metrics.read_text().splitlines()) - 1 if metrics.exists() else 0

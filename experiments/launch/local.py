@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from experiments.cores import cores
-from experiments.launch.job import Job, config_dir
+from experiments.launch.job import Job, Test, config_dir, epochs_done, work
 
 
 def devices() -> list[str]:
@@ -24,18 +24,20 @@ def devices() -> list[str]:
 
 
 def run(
-    jobs: Sequence[Job], processes: int | None = None, tell: Callable[[Job, bool], None] = lambda job, well: None
-) -> list[Job]:
-    """Run the trainings that are not finished, and return those that failed. Ctrl-C ends all.
+    jobs: Sequence[Job | Test],
+    processes: int | None = None,
+    tell: Callable[[Job | Test, bool], None] = lambda job, well: None,
+) -> list[Job | Test]:
+    """Run the trainings or tests that are not finished, and return those that failed. Ctrl-C ends all.
 
     Args:
-        jobs: The trainings.
-        processes: Number of trainings at a time, each with one thread; they share the GPUs. ``None``: as many as there
-            are GPUs or, without GPUs, cores.
-        tell: Function that is called with every training that has ended, and whether it succeeded.
+        jobs: The trainings or tests.
+        processes: Number of them at a time, each with one thread; they share the GPUs. ``None``: as many as there are
+            GPUs or, without GPUs, cores.
+        tell: Function that is called with each that has ended, and whether it succeeded.
     """
-    waiting = list({job.folder: job for job in jobs if not job.file.exists()}.values())  # each once
-    gpus, running, failed = devices(), dict[int, tuple[Any, Job]](), []
+    waiting = list({job.file: job for job in jobs if not job.file.exists()}.values())  # each once
+    gpus, running, failed = devices(), dict[int, tuple[Any, Job | Test]](), []
     processes = processes or len(gpus) or cores()
     with _progress() as show:
         try:
@@ -58,13 +60,13 @@ def run(
     return failed
 
 
-def start(job: Job, gpu: str | None) -> Any:
-    """Start a training on one thread and one GPU."""
+def start(job: Job | Test, gpu: str | None) -> Any:
+    """Start a training or a test on one thread and one GPU."""
     changes = {"OMP_NUM_THREADS": "1"} | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
     before = {key: os.environ.get(key) for key in changes}
     os.environ.update(changes)  # the process has them from its start
     try:
-        process = multiprocessing.get_context("spawn").Process(target=work, args=(job,))
+        process = multiprocessing.get_context("spawn").Process(target=child, args=(job,))
         process.start()
     finally:
         for key, value in before.items():
@@ -72,10 +74,10 @@ def start(job: Job, gpu: str | None) -> Any:
     return process
 
 
-def work(job: Job) -> None:
-    """Train in a separate process, whose output goes to log.txt."""
+def child(job: Job | Test) -> None:
+    """Train or test in a separate process, whose output goes to log.txt."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    job.work(config_dir(sys.argv))
+    work(job, config_dir(sys.argv))
 
 
 def _end_with_parent() -> None:
@@ -86,8 +88,8 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[Sequence[Job]], None]]:
-    """Show a progress bar for each running training; its epochs are counted in metrics.csv."""
+def _progress() -> Iterator[Callable[[Sequence[Job | Test]], None]]:
+    """Show a progress bar for each job that runs; the epochs of a training are counted in metrics.csv."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -95,15 +97,15 @@ def _progress() -> Iterator[Callable[[Sequence[Job]], None]]:
         TextColumn("epochs"),
         TimeElapsedColumn(),
     )
-    bars: dict[Job, Any] = {}
+    bars: dict[Job | Test, Any] = {}
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
 
-        def show(jobs: Sequence[Job]) -> None:
+        def show(jobs: Sequence[Job | Test]) -> None:
             for job in set(bars) - set(jobs):
                 progress.remove_task(bars.pop(job))
             for job in jobs:
                 if job not in bars:
-                    bars[job] = progress.add_task(job.name, total=job.epochs)
-                progress.update(bars[job], completed=job.epochs_done)
+                    bars[job] = progress.add_task(job.name, total=job.epochs or None)
+                progress.update(bars[job], completed=epochs_done(job))
 
         yield show

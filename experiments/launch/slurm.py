@@ -16,19 +16,19 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from experiments.launch.job import Job, config_dir
+from experiments.launch.job import Job, Test, config_dir, epochs_done, work
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
 
 EVERY = 5.0  # seconds between two looks at the queue
-ATTEMPTS = 3  # that may end one after the other before an epoch does
+ATTEMPTS = 3  # that may be interrupted one after the other before an epoch ends
 ENDING = "COMPLETING"  # Slurm's word for a job that has ended, and for one that is about to be queued again
 
 
 def run(
-    jobs: Sequence[Job],
-    tell: Callable[[Job, bool], None] = lambda job, well: None,
+    jobs: Sequence[Job | Test],
+    tell: Callable[[Job | Test, bool], None] = lambda job, well: None,
     *,
     partition: str | None = None,
     gpus: int = 0,
@@ -37,14 +37,14 @@ def run(
     time: int = 1440,
     parallel: int | None = None,
     sbatch: Mapping[str, Any] | None = None,
-) -> list[Job]:
-    """Run the trainings that are not finished, and return those that failed. Ctrl-C leaves them to Slurm.
+) -> list[Job | Test]:
+    """Run the trainings or tests that are not finished, and return those that failed. Ctrl-C leaves them to Slurm.
 
-    Trainings that an earlier call has submitted, and that are still queued or running, are not submitted again.
+    Those that an earlier call has submitted, and that are still queued or running, are not submitted again.
 
     Args:
-        jobs: The trainings, whose folders are in one folder.
-        tell: Function that is called with every training that has ended, and whether it succeeded.
+        jobs: The trainings or tests, whose folders are in one folder.
+        tell: Function that is called with each that has ended, and whether it succeeded.
         partition: The partition. ``None``: that of the cluster.
         gpus: Number of GPUs of each training, which has one process for each of them.
         cpus: Number of cores of each process.
@@ -54,7 +54,7 @@ def run(
         sbatch: Further options of ``sbatch``.
 
     Raises:
-        ValueError: There is no Slurm, or it refuses the trainings.
+        ValueError: There is no Slurm, or it refuses the jobs.
     """
     unfinished = {_key(job): job for job in jobs if not job.file.exists()}
     if not unfinished:
@@ -89,31 +89,32 @@ def run(
 
 
 @dataclass
-class Training:
-    """A training as Slurm starts it, each time that it is queued."""
+class Submission:
+    """A training or a test as Slurm starts it, each time that it is queued."""
 
-    job: Job
+    job: Job | Test
     config_dir: list[str]
     began: int = 0  # epochs that were done at the start
     attempts: int = 0  # that have completed no epoch, the last ones
 
     def __call__(self) -> None:
-        """Train, or continue; nothing if the training was finished elsewhere meanwhile."""
-        self.began = self.job.epochs_done
-        if not self.job.file.exists():
-            self.job.work(self.config_dir)
+        """Train, or continue, or test; nothing if that was done elsewhere meanwhile."""
+        self.began = epochs_done(self.job)
+        one_of_several = os.environ.get("SLURM_PROCID", "0") != "0"
+        if not self.job.file.exists() and not (one_of_several and isinstance(self.job, Test)):  # one process tests
+            work(self.job, self.config_dir)
 
     def checkpoint(self) -> "DelayedSubmission":
         """Return what is queued again: submitit calls it shortly before the time is up.
 
         Raises:
-            ValueError: The training does not advance.
+            ValueError: Nothing advances.
         """
         from submitit.core.utils import DelayedSubmission
 
-        self.attempts = 0 if self.job.epochs_done > self.began else self.attempts + 1
+        self.attempts = 0 if epochs_done(self.job) > self.began else self.attempts + 1
         if self.attempts == ATTEMPTS:
-            raise ValueError(f"{ATTEMPTS} attempts have ended before an epoch did; a higher launcher.time=… is needed")
+            raise ValueError(f"no epoch ended in {ATTEMPTS} attempts; a higher launcher.time=… is needed")
         return DelayedSubmission(self)
 
 
@@ -145,38 +146,38 @@ def _check(time: int) -> None:
         raise ImportError("launcher=slurm needs pip install 'wavenets[slurm]'") from None
 
 
-def _key(job: Job) -> tuple[str, ...]:
+def _key(job: Job | Test) -> tuple[str, ...]:
     return job.file.parts[-2:]  # from whatever folder the study is started
 
 
 def _submitted(folder: Path) -> dict[tuple[str, ...], str]:
-    """Return the ids of the trainings that are queued or running."""
+    """Return the ids of the jobs that are queued or running."""
     import submitit
 
     submitted = {}
     for job in [submitit.SlurmJob[None](folder, id) for id in queue()]:
         if job.paths.submitted_pickle.exists():
-            training: Any = job.submission().function
-            submitted[_key(training.job)] = job.job_id
+            submission: Any = job.submission().function
+            submitted[_key(submission.job)] = job.job_id
     return submitted
 
 
-def _submit(jobs: Sequence[Job], folder: Path, options: Mapping[str, Any]) -> list[str]:
-    """Submit trainings as one job array, and return their ids."""
+def _submit(jobs: Sequence[Job | Test], folder: Path, options: Mapping[str, Any]) -> list[str]:
+    """Submit jobs as one job array, and return their ids."""
     import submitit
 
-    executor = submitit.SlurmExecutor(folder, max_num_timeout=1000)  # Training.checkpoint decides
+    executor = submitit.SlurmExecutor(folder, max_num_timeout=1000)  # Submission.checkpoint decides
     executor.update_parameters(**{key: value for key, value in options.items() if value is not None})
     try:
         with redirect_stderr(StringIO()):  # of sbatch, which is in the error
-            return [job.job_id for job in executor.submit_array([Training(j, config_dir(sys.argv)) for j in jobs])]
+            return [job.job_id for job in executor.submit_array([Submission(j, config_dir(sys.argv)) for j in jobs])]
     except submitit.core.utils.FailedJobError as error:
         raise ValueError(f"Slurm refuses the runs: {' '.join(str(error).split())}") from error
 
 
-def _wait(ids: dict[Job, str], folder: Path, tell: Callable[[Job, bool], None]) -> list[Job]:
-    """Wait until all trainings have ended, and return those that failed."""
-    failed, gone, waiting = [], set[Job](), dict(ids)
+def _wait(ids: dict[Job | Test, str], folder: Path, tell: Callable[[Job | Test, bool], None]) -> list[Job | Test]:
+    """Wait until all jobs have ended, and return those that failed."""
+    failed, gone, waiting = [], set[Job | Test](), dict(ids)
     with _view() as show:
         while waiting:
             clock.sleep(EVERY)
@@ -203,8 +204,8 @@ def _exists(file: Path) -> bool:
     return file.parent.is_dir() and file.name in os.listdir(file.parent)
 
 
-def _keep_log(job: Job, id: str, folder: Path) -> None:
-    """Append Slurm's own log, which says what has ended the training, to log.txt."""
+def _keep_log(job: Job | Test, id: str, folder: Path) -> None:
+    """Append Slurm's own log, which says what has ended the job, to log.txt."""
     import submitit
 
     job.folder.mkdir(parents=True, exist_ok=True)
@@ -213,16 +214,16 @@ def _keep_log(job: Job, id: str, folder: Path) -> None:
 
 
 @contextmanager
-def _view() -> Iterator[Callable[[Mapping[Job, str]], None]]:
+def _view() -> Iterator[Callable[[Mapping[Job | Test, str]], None]]:
     """Show what is running and what is queued: as a table in a terminal, and elsewhere line by line."""
-    console, before = Console(stderr=True), dict[Job, str]()
+    console, before = Console(stderr=True), dict[Job | Test, str]()
     with Live(console=console, auto_refresh=False, transient=True) as live:
 
-        def show(states: Mapping[Job, str]) -> None:
+        def show(states: Mapping[Job | Test, str]) -> None:
             running_first = sorted(states, key=lambda job: states[job].startswith("queued"))
             table = Table("run", "in Slurm", "epochs")
             for job in running_first:
-                table.add_row(job.name, states[job].lower(), f"{job.epochs_done}/{job.epochs}")
+                table.add_row(job.name, states[job].lower(), f"{epochs_done(job)}/{job.epochs}")
                 word = states[job].split()[0]
                 if word not in (before.get(job), ENDING) and not console.is_terminal:
                     print(f"{job.name}: {word}", flush=True)

@@ -1,7 +1,8 @@
 """Runs that were started by hand, as a study: runs with equal settings are an arm, named by what differs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -68,13 +69,18 @@ def gathered(name: str, folders: Sequence[Path | str]) -> Study:
     )
 
 
-def cell_of(results: Results, arm: str, fraction: float, fold: Any) -> Cell:
-    """Return the results of a run as a cell of a study."""
+def cell_of(
+    results: Results, arm: str, fraction: float, fold: Any, tests: Mapping[str, Results] = MappingProxyType({})
+) -> Cell:
+    """Return the results of a run, and those of its further tests, as a cell of a study."""
     metric = results.monitor
-    rounded = [{key: round(v, 5) for key, v in values.items()} for values in (results.transformed, results.moved)]
+    transformed, moved = [
+        {key: round(v, 5) for key, v in values.items()} for values in (results.transformed, results.moved)
+    ]
     val = round(results.val[metric], 5) if metric in results.val else None
     seconds, test = results.seconds, round(results.test[metric], 5)
-    return Cell(arm, fraction, results.seed, fold, results.epochs, seconds, val, test, *rounded)
+    others = {name: {key: round(v, 5) for key, v in other.test.items()} for name, other in tests.items()}
+    return Cell(arm, fraction, results.seed, fold, results.epochs, seconds, val, test, transformed, moved, others)
 
 
 def _labels(files: Iterable[Path], runs: dict[Path, Results]) -> list[str]:

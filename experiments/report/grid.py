@@ -32,7 +32,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a study. The metrics are those of `run.Results`; the values of the monitored one."""
+    """One run of a study. The metrics are those of `run.Results`; the values of the monitored one.
+
+    ``tests`` holds all metrics of its further tests, by the name of the test.
+    """
 
     arm: str
     fraction: float
@@ -44,6 +47,7 @@ class Cell:
     test: float
     transformed: dict[str, float]
     moved: dict[str, float]
+    tests: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,11 @@ class Study:
         shared = set.intersection(*(set(cell.transformed) for cell in self.cells)) if self.cells else set()
         return sorted(shared, key=float)
 
+    @property
+    def tests(self) -> list[str]:
+        """The further tests that all runs have had, in the order of the study."""
+        return [name for name in self.cells[0].tests if all(name in cell.tests for cell in self.cells)]
+
     def of(self, arm: str, fraction: float) -> list[Cell]:
         """Return the runs of an arm on a share of the examples."""
         return [cell for cell in self.cells if (cell.arm, cell.fraction) == (arm, fraction)]
@@ -137,7 +146,8 @@ class Study:
 def _cell(values: Mapping[str, Any]) -> Cell:
     """Return a run that was read from JSON."""
     amounts = {key: {a: number(v) for a, v in values[key].items()} for key in ("transformed", "moved")}
-    return Cell(**{**values, **amounts, "test": number(values["test"])})
+    tests = {name: {key: number(v) for key, v in test.items()} for name, test in values.get("tests", {}).items()}
+    return Cell(**{**values, **amounts, "tests": tests, "test": number(values["test"])})
 
 
 def average(cells: Iterable[Cell], values: Iterable[float]) -> Mean:
@@ -179,7 +189,7 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
         *["", "parameters"],
         *(["chosen on validation"] if chosen else []),
         *(["training share"] if shares else []),
-        *["runs", f"test {study.metric.replace('_', ' ')}"],
+        *["runs", f"test {study.metric.replace('_', ' ')}", *study.tests],
         *(named(study.transformation).label(float(factor)) for factor in study.factors),
         *(["flatness"] if study.factors else []),
     ]
@@ -196,6 +206,7 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
                     *([_listed(arm.chosen)] if chosen else []),
                     *([f"{fraction:.0%}"] if shares else []),
                     *[str(len(cells)), percent(average(cells, (cell.test for cell in cells)))],
+                    *(percent(average(cells, (c.tests[name][study.metric] for c in cells))) for name in study.tests),
                     *map(percent, means),
                     *flatness,
                 ]

@@ -15,10 +15,12 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from experiments import study
+from experiments import evaluate
 from experiments.launch import local as pool
-from experiments.launch.job import Job, config_dir
+from experiments.launch.job import Job, Test, config_dir
+from experiments.launch.plan import Plan
 from experiments.report.grid import Arm, Cell, Study, table
+from experiments.results import Results
 from experiments.run import Run
 from tests.experiments.runs import CONF, tiny
 from tests.experiments.studies import ARMS, arguments, in_this_process, run_study
@@ -29,10 +31,10 @@ fork = multiprocessing.get_context("fork")
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The command lines of the trainings, which are done in this process."""
-    seen = []
+    seen: list[list[str]] = []
 
-    def run(jobs: Sequence[Job], processes: int, tell: Callable[[Job, bool], None]) -> list[Job]:
-        seen.extend(job.arguments for job in jobs if not job.file.exists())
+    def run(jobs: Sequence[Job | Test], processes: int, tell: Callable[[Job | Test, bool], None]) -> list[Job | Test]:
+        seen.extend(job.arguments for job in {job.file: job for job in jobs if not job.file.exists()}.values())
         return in_this_process(jobs, processes, tell)
 
     monkeypatch.setattr(pool, "run", run)
@@ -68,6 +70,33 @@ def test_a_grid_chooses_on_validation_and_tests_no_other(
     assert commands == [] and [c.test for c in again.cells] == [c.test for c in result.cells]
     run_study(*arguments(sounds, tmp_path, arms={"one": ["model=mnet", "model.depth=3", "batch_size=7"]}))
     assert len(commands) == 1
+
+
+def test_arms_on_views_share_a_training_and_all_are_tested_elsewhere(
+    sounds: Path, tmp_path: Path, commands: list[list[str]]
+) -> None:
+    arms = {"plain": ["batch_size=4"], "on two": ["batch_size=4", "views.num_scales=2", "views.mode=max"]}
+    tests = {"slow, or not": ["data.test_fold=3"]}
+    result, failed = run_study(*arguments(sounds, tmp_path, arms=arms, tests=tests))
+    assert not failed and len(commands) == 4  # one training, two further tests, and one on views
+    plain, views = result.cells
+    (folder,) = tmp_path.glob("share*")
+    assert plain.test == pytest.approx(Results.load(folder / "results.json").test["accuracy"], abs=1e-5)
+    for cell, asked in (plain, []), (views, ["views.num_scales=2", "views.mode=max", "as_is=false"]):
+        for fold, test in (2, cell.test), (3, cell.tests["slow, or not"]["accuracy"]):
+            changes = [f"ckpt={folder}", f"++data.test_fold={fold}", f"output={tmp_path}/again", "rescale=[]", *asked]
+            assert test == pytest.approx(evaluated(*changes).test["accuracy"], abs=1e-5)
+    columns, rows = table(result)
+    assert "slow, or not" in columns and [row[0] for row in rows] == ["plain", "on two"]
+    assert Study.load(tmp_path / "study.json") == result
+    commands.clear()
+    run_study(*arguments(sounds, tmp_path, arms=arms, tests=tests))
+    assert commands == []
+
+
+def evaluated(*arguments: str) -> Results:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return evaluate.evaluate(compose("evaluate", list(arguments)))[0]
 
 
 def test_a_study_without_validation(sounds: Path, tmp_path: Path, commands: list[list[str]]) -> None:
@@ -165,6 +194,7 @@ def test_a_training_has_one_thread_and_one_gpu_and_the_study_none_of_it(
         ({"fractions": 0.1}, "study.fractions=0.1 is not a list"),
         ({"arms": ["one"]}, r"study.arms=\['one'\] is not a mapping"),
         ({"arms": {"one": "model=mnet"}}, "the arm 'one' is not a list of overrides"),
+        ({"tests": {"one": "data=csv"}}, "the test 'one' is not a list of overrides"),
     ],
 )
 def test_a_wrong_study_is_named(wrong: dict[str, Any], message: str, sounds: Path, tmp_path: Path) -> None:
@@ -177,8 +207,8 @@ def test_values_that_are_no_numbers_are_chosen_as_they_are() -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("study", ["study=speeds"], return_hydra_config=True)
         HydraConfig.instance().set_config(cfg)
-        grid = study.Grid(cfg)
-        run = compose("train", list(grid.job(grid.keys[0], chosen).overrides))
+        plan = Plan(cfg)
+        run = compose("train", list(plan.job(plan.keys[0], chosen).overrides))
     assert {key: OmegaConf.select(run, key) for key in chosen} == chosen
     arm = Arm([], 1, chosen)
     cells = [Cell("a", 1.0, 0, None, 1, 1.0, None, 0.5, {}, {})]
@@ -197,8 +227,8 @@ def test_every_study_composes(name: str) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("study", [f"study={name}", "study.seeds=[0]", "study.fractions=[1.0]"], return_hydra_config=True)
         HydraConfig.instance().set_config(cfg)
-        grid = study.Grid(cfg)
-        folders = [grid.job(key, {}).folder for key in grid.keys]
-        folders += [job.folder for arm in grid.arms for _, job in grid.candidates(arm)]
-    assert len(set(folders)) >= len(grid.keys)
+        plan = Plan(cfg)
+        folders = [plan.job(key, {}).folder for key in plan.keys]
+        folders += [job.folder for arm in plan.arms for _, job in plan.candidates(arm)]
+    assert len(set(folders)) >= len(plan.keys)
     assert cfg.name == name

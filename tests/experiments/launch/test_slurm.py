@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from experiments.launch import local, slurm
-from experiments.launch.job import Job
+from experiments.launch.job import Job, epochs_done
 from experiments.report.grid import Study
 from experiments.run import Run
 from experiments.training.tasks.multi_class import MultiClass
@@ -68,7 +68,7 @@ def test_a_training_that_is_requeued_ends_with_the_same_weights(sounds: Path, tm
 
     with ThreadPoolExecutor() as pool:
         failed = pool.submit(slurm.run, [job, bad], lambda job, well: told.update({job.name: well}))
-        until(lambda: job.epochs_done > 1)
+        until(lambda: epochs_done(job) > 1)
         id = slurm._submitted(tmp_path / "study" / "slurm")[slurm._key(job)]
         subprocess.run(["scancel", "--signal=USR2", id], check=True)  # as before the time is up
         until(lambda: starts(2))
@@ -98,20 +98,20 @@ def test_what_slurm_refuses_or_cancels(sounds: Path, tmp_path: Path) -> None:
 
 
 def test_a_training_that_does_not_advance_is_given_up(tmp_path: Path) -> None:
-    training = slurm.Training(Job("a", tmp_path, (), 9), [])
+    training = slurm.Submission(Job("a", tmp_path, (), 9), [])
     for epochs in 0, 0, 1, 0, 0:  # completed in each attempt; after one, two more attempts are allowed
-        training.began = training.job.epochs_done
+        training.began = epochs_done(training.job)
         Run(tmp_path).metrics.write_text("epoch\n" + "0\n" * (training.began + epochs))
         training = pickle.loads(pickle.dumps(training.checkpoint().function))
-    with pytest.raises(ValueError, match=r"3 attempts have ended before an epoch did; a higher launcher.time"):
-        training.began = training.job.epochs_done
+    with pytest.raises(ValueError, match=r"no epoch ended in 3 attempts; a higher launcher.time"):
+        training.began = epochs_done(training.job)
         training.checkpoint()
 
 
 def test_a_training_that_is_finished_meanwhile_is_not_started(tmp_path: Path) -> None:
     job = Job("a", tmp_path, ("nonsense=1",), 9)
     job.file.touch()
-    slurm.Training(job, [])()
+    slurm.Submission(job, [])()
     assert slurm.run([job]) == [] and not (tmp_path / "log.txt").exists()
 
 
