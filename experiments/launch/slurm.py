@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EVERY = 5.0  # seconds between two looks at the queue
 ATTEMPTS = 3  # that may be interrupted one after the other before an epoch ends
-ENDING = "COMPLETING"  # Slurm's word for a job that has ended, and for one that is about to be queued again
+ENDING = "ending"  # or about to be queued again: Slurm says COMPLETING of both
 
 
 def run(
@@ -131,7 +131,7 @@ def queue() -> dict[str, str]:
     states = {}
     for line in done.stdout.splitlines():
         id, state, reason = line.split(maxsplit=2)
-        states[id] = f"queued ({reason})" if state == "PENDING" else state if state == ENDING else state.lower()
+        states[id] = {"PENDING": f"queued ({reason})", "COMPLETING": ENDING}.get(state, state.lower())
     return states
 
 
@@ -223,7 +223,7 @@ def _view() -> Iterator[Callable[[Mapping[Job | Test, str]], None]]:
             running_first = sorted(states, key=lambda job: states[job].startswith("queued"))
             table = Table("run", "in Slurm", "epochs")
             for job in running_first:
-                table.add_row(job.name, states[job].lower(), f"{epochs_done(job)}/{job.epochs}")
+                table.add_row(job.name, states[job], f"{epochs_done(job)}/{job.epochs}")
                 word = states[job].split()[0]
                 if word not in (before.get(job), ENDING) and not console.is_terminal:
                     print(f"{job.name}: {word}", flush=True)
