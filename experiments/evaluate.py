@@ -21,6 +21,7 @@ from experiments.evaluation.report import draw, report
 from experiments.evaluation.views import asked_views, on_views
 from experiments.report.tables import show_results
 from experiments.results import Results
+from experiments.run import Run
 from experiments.trust import as_list, build
 
 log = logging.getLogger(__name__)
@@ -59,15 +60,21 @@ def evaluate(cfg: DictConfig) -> tuple[Results, Path, Results | None]:
     checked_factors(source, factors)
     trainer = as_run(cfg.trainer, card)
 
+    views, run = asked_views(cfg.views), Run(file.parent.parent)
+    own = cfg.output is None and file == run.trained and not changes  # the test of the run
+    as_tested = own and not asked_views(card.config.get("views"))
+
     def test(network: nn.Module, views: dict[str, Any], name: str) -> Results:
         start = time.monotonic()
-        results, measured = report(place(network, trainer), card, task, source, factors)
+        folder, prefix = (run.folder, "views_" if views else "") if as_tested else (output.parent, f"{name}_")
+        predictions = folder / f"{prefix}predictions.csv"
+        results, measured = report(place(network, trainer), card, task, source, factors, predictions)
         results = replace(results, views=views, seconds=round(time.monotonic() - start, 1))
         results.save(output.with_name(f"{name}.json"))
         draw(results, measured, task, source, output.parent, f"{name}_")
         return results
 
-    views, wrapped = asked_views(cfg.views), on_views(network, task, cfg.views)
+    wrapped = on_views(network, task, cfg.views)
     if not (views or cfg.as_is):
         raise ValueError("as_is=false leaves nothing to test without views.…; set views.num_scales or views.rotations")
     output.parent.mkdir(parents=True, exist_ok=True)

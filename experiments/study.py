@@ -16,8 +16,10 @@ from experiments.launch.plan import Plan
 from experiments.report.figures import draw
 from experiments.report.gathered import cell_of, gathered
 from experiments.report.grid import Arm, Study, table
+from experiments.report.paired import against_first
 from experiments.report.tables import show
 from experiments.results import Results
+from experiments.run import Run
 from experiments.training.tasks.task import shown
 from experiments.trust import as_list
 
@@ -92,6 +94,9 @@ def summary(
         raise ValueError(f"no training of {cfg.name} succeeded; see the log.txt in the folders of {cfg.folder}")
     first = next(iter(results.values()))
     metric = first.monitor
+    predictions = {
+        key: tests[key][""].predictions if "" in tests[key] else Run(jobs[key].folder).predictions for key in results
+    }
     parameters = {arm: r.parameters for (arm, *_), r in results.items()}
     return Study(
         name=cfg.name,
@@ -104,6 +109,7 @@ def summary(
         missing=len(jobs) - len(results),
         arms={name: Arm(arm.overrides, parameters.get(name, 0), arm.chosen, arm.tried) for name, arm in arms.items()},
         cells=[cell_of(result, key[0], key[1], key[3], others[key]) for key, result in results.items()],
+        paired=against_first(list(arms), predictions, metric),
     )
 
 
@@ -153,6 +159,8 @@ def main(cfg: DictConfig) -> None:
             columns, *rows = map(list, zip(columns, *rows, strict=True))
         show(f"{result.title}, in percent", columns, rows, heads=["training share"])
         print(result.spread)
+        if result.paired:
+            print(result.pairing)
         for title, file in draw(result, Path(cfg.folder).expanduser()).items():
             print(f"{file}: {title}")
         if failed:

@@ -138,7 +138,7 @@ def test(cfg: DictConfig, run: Run, task: Task, source: Source, factors: Any, ro
     network.load_state_dict(weights)
     views = cfg.get("views")
     tested = place(on_views(network, task, views), cfg.trainer)
-    results, measured = report(tested, best, task, source, factors)
+    results, measured = report(tested, best, task, source, factors, run.predictions)
     results = replace(
         results,
         views=asked_views(views),

@@ -55,6 +55,11 @@ class Test:
         return self.folder / f"{self.output}.json"
 
     @property
+    def predictions(self) -> Path:
+        """The predictions for the test examples, a row for each."""
+        return self.folder / f"{self.output}_predictions.csv"
+
+    @property
     def arguments(self) -> list[str]:
         """The command line. If views are asked for, the network is tested on these alone."""
         views = any(override.startswith("views.") for override in self.overrides)

@@ -57,7 +57,11 @@ def section(study: Study, folder: Path) -> str:
     seeds, folds = (len({getattr(cell, key) for cell in study.cells}) for key in ("seed", "fold"))
     counts = [f"{n} {word}{'s' * (n > 1)}" for n, word in ((seeds, "seed"), (folds, "fold"))]
     lines += [f"`study={study.name}`: {', '.join(counts)}, {study.test_examples:,} test examples each, {ran} epochs."]
-    lines += [study.spread, *([f"{study.missing} runs are missing."] if study.missing else [])]
+    lines += [
+        study.spread,
+        *([study.pairing] if study.paired else []),
+        *([f"{study.missing} runs are missing."] if study.missing else []),
+    ]
     lines += ["", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     for title, file in draw(study, folder).items():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
@@ -62,6 +63,12 @@ def test_a_grid_chooses_on_validation_and_tests_no_other(
     assert sum(command[0].startswith("resume=") for command in commands) == 2  # what was chosen is not trained again
     assert len(commands) == 8
     assert Study.load(tmp_path / "study.json") == result
+    test = {(cell.arm, cell.fraction): cell.test for cell in result.cells}
+    assert {(one.arm, one.against, one.fraction, one.examples) for one in result.paired} == {
+        ("other", "one", fraction, 3) for fraction in (0.5, 1.0)
+    }
+    for one in result.paired:  # the examples that both runs were tested on
+        assert one.difference == pytest.approx(test["other", one.fraction] - test["one", one.fraction], abs=2e-5)
     assert "4/4" in capsys.readouterr().out
 
     commands.clear()  # again: nothing is left to do; a new name is no new run, another configuration is
@@ -89,9 +96,14 @@ def test_arms_on_views_share_a_training_and_all_are_tested_elsewhere(
     columns, rows = table(result)
     assert "slow, or not" in columns and [row[0] for row in rows] == ["plain", "on two"]
     assert Study.load(tmp_path / "study.json") == result
+    assert [one.difference for one in result.paired] == pytest.approx([views.test - plain.test], abs=2e-5)
+    (predictions,) = folder.glob("views_*_predictions.csv")
+    right = pd.read_csv(predictions)
+    right.assign(predicted=right["truth"]).to_csv(predictions, index=False)
     commands.clear()
-    run_study(*arguments(sounds, tmp_path, arms=arms, tests=tests))
+    again, _ = run_study(*arguments(sounds, tmp_path, arms=arms, tests=tests))
     assert commands == []
+    assert [one.difference for one in again.paired] == pytest.approx([1 - plain.test], abs=2e-5)  # of the arm's views
 
 
 def evaluated(*arguments: str) -> Results:

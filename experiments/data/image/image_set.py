@@ -35,6 +35,7 @@ class Images(NamedTuple):
         instances: Files of the numbers of the objects; ``None`` for images of which they are unknown.
         roi: Files of the regions of interest, outside of which a mask does not count; ``None`` for whole images.
         mpp: Side of a pixel, in microns. ``None``: unknown.
+        group: Groups, such as patients. ``None``: there are none.
     """
 
     path: Sequence[Path]
@@ -44,6 +45,7 @@ class Images(NamedTuple):
     instances: Sequence[Path | None] | None = None
     roi: Sequence[Path | None] | None = None
     mpp: float | None = None
+    group: Sequence[str] | None = None
 
 
 class ImageSet(Source):
@@ -116,6 +118,7 @@ class ImageSet(Source):
             masks = listed.mask or [None] * len(listed.path)
             if without := [path for path, mask in zip(listed.path, masks, strict=True) if mask is None]:
                 raise ValueError(f"{without[0]} has no mask; list one for each image, or remove its line")
+        self.group_of = dict(zip(listed.path, listed.group or [], strict=False))
         self._exists = self._exist()
         self._memory, self._free = dict[int, tuple[Tensor, Any]](), MEMORY
 
