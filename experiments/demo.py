@@ -1,5 +1,10 @@
 """Opens a page that compares a network with its plain twin: `python -m experiments.demo --help`."""
 
+from experiments.answers import answer
+
+if __name__ == "__main__":
+    answer("demo")  # help and mistyped keys, before the imports that take seconds
+
 from pathlib import Path
 from typing import Any
 

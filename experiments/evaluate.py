@@ -1,7 +1,11 @@
 """Tests a trained network again: `python -m experiments.evaluate --help`."""
 
+from experiments.answers import answer
+
+if __name__ == "__main__":
+    answer("evaluate")  # help and mistyped keys, before the imports that take seconds
+
 import logging
-import re
 import sys
 import time
 from dataclasses import replace
@@ -12,6 +16,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from experiments.arguments import readable
 from experiments.card import find_checkpoint, load_network
 from experiments.data.source import checked, checked_factors
 from experiments.data.wrappers import Relabelled
@@ -49,6 +54,8 @@ def evaluate(cfg: DictConfig) -> tuple[Results, Path, Results | None]:
     network, card = load_network(file, trust)
     changes: Any = OmegaConf.to_container(cfg.data)
     before = card.config["data"]
+    if fixed := [key for key in ("mean", "std") if changes.get(key, before.get(key)) != before.get(key)]:
+        raise ValueError(f"data.{fixed[0]} belongs to the trained network, and cannot be changed; leave it out")
     source = Relabelled(checked(build(before | changes, trust)), card.classes)
     if "root" not in changes and changes.get("test_fold", before.get("test_fold")) != before.get("test_fold"):
         log.warning(
@@ -92,8 +99,7 @@ def command(cfg: DictConfig) -> None:
 
 def main(cfg: DictConfig | None = None) -> None:
     """Run the command."""
-    # Any key of the data may be given; Hydra would ask for a plus before those that conf/evaluate.yaml does not have.
-    sys.argv = [re.sub(r"^data\.", "++data.", argument) for argument in sys.argv]
+    sys.argv = readable(sys.argv, "evaluate")
     command(cfg)
 
 

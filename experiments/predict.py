@@ -1,5 +1,10 @@
 """Applies a trained network to files: `python -m experiments.predict --help`."""
 
+from experiments.answers import answer
+
+if __name__ == "__main__":
+    answer("predict")  # help and mistyped keys, before the imports that take seconds
+
 import sys
 import warnings
 from collections.abc import Iterator, Sequence

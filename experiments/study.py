@@ -1,5 +1,10 @@
 """Runs a grid of trainings and draws their results: `python -m experiments.study --help`."""
 
+from experiments.answers import answer
+
+if __name__ == "__main__":
+    answer("study")  # help and mistyped keys, before the imports that take seconds
+
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace

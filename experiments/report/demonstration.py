@@ -12,6 +12,7 @@ from experiments.card import Card, find_checkpoint, load_network
 from experiments.data.inputs import Image, Waveform
 from experiments.data.sound.decode import to_int16
 from experiments.evaluation.preprocess import SECONDS, open_image, preprocess, size_of
+from experiments.networks import normalize
 from experiments.report import comparison_plots as plots
 from experiments.report.comparison import Comparison, Pair, grid_of
 from experiments.report.map_comparison import MapComparison, MapPair
@@ -55,6 +56,8 @@ class Demo:
             raise ValueError(f"ckpt={ckpt} returns maps of sounds; the page shows maps of images only")
         plain = None if twin is None else _plain(ckpt, twin, card, trust or [])
         pair = MapPair(network, task, plain) if isinstance(task, Segmentation) else Pair(network, task, plain)
+        if plain is None and pair.twin is not None:
+            normalize(pair.twin, card.input)
         return cls(pair, card, str(ckpt), None if twin is None else str(twin))
 
     @property
