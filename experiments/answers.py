@@ -19,7 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.arguments import readable
 
-CONF = Path(__file__).parents[1] / "conf"
+HERE = Path(__file__).parent
+CONF = next(folder for folder in (HERE / "conf", HERE.parent / "conf") if folder.is_dir())  # of a wheel, of a clone
 ANSWERED = "help", "hydra_help", "info", "cfg", "shell_completion"  # by Hydra, without running the command
 OWN_CONFIG = "config_path", "config_name", "experimental_rerun"
 

@@ -1,11 +1,10 @@
 """Opens a page that compares a network with its plain twin: `python -m experiments.demo --help`."""
 
-from experiments.answers import answer
+from experiments.answers import CONF, answer
 
 if __name__ == "__main__":
     answer("demo")  # help and mistyped keys, before the imports that take seconds
 
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -74,7 +73,7 @@ def launch(demo: Demo, port: int | None, browser: bool, wait: bool = True) -> An
     return blocks
 
 
-@hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="demo")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="demo")
 def main(cfg: DictConfig) -> None:
     """Run the command."""
     with one_line_errors():

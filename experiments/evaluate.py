@@ -1,6 +1,6 @@
 """Tests a trained network again: `python -m experiments.evaluate --help`."""
 
-from experiments.answers import answer
+from experiments.answers import CONF, answer
 
 if __name__ == "__main__":
     answer("evaluate")  # help and mistyped keys, before the imports that take seconds
@@ -90,7 +90,7 @@ def evaluate(cfg: DictConfig) -> tuple[Results, Path, Results | None]:
     return results, output.with_name(f"{output.name}.json"), both
 
 
-@hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="evaluate")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="evaluate")
 def command(cfg: DictConfig) -> None:
     """Run the command with a configuration."""
     with one_line_errors():

@@ -1,6 +1,6 @@
 """Exports a trained network, to run without this package: `python -m experiments.export --help`."""
 
-from experiments.answers import answer
+from experiments.answers import CONF, answer
 
 if __name__ == "__main__":
     answer("export")  # help and mistyped keys, before the imports that take seconds
@@ -153,7 +153,7 @@ def export(cfg: DictConfig) -> tuple[Path, float]:
     return file, worst
 
 
-@hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="export")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="export")
 def main(cfg: DictConfig) -> None:
     """Run the command."""
     with one_line_errors():

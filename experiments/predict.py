@@ -1,6 +1,6 @@
 """Applies a trained network to files: `python -m experiments.predict --help`."""
 
-from experiments.answers import answer
+from experiments.answers import CONF, answer
 
 if __name__ == "__main__":
     answer("predict")  # help and mistyped keys, before the imports that take seconds
@@ -131,7 +131,7 @@ def draw(trained: Trained, prediction: Prediction, folder: Folder, top: int) -> 
     timeline(folder.name(prediction.file, [".png"])[0], prediction, top, outline)
 
 
-@hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="predict")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="predict")
 def main(cfg: DictConfig) -> None:
     """Run the command. Files that cannot be read do not stop the others."""
     with one_line_errors():

@@ -1,6 +1,6 @@
 """Runs a grid of trainings and draws their results: `python -m experiments.study --help`."""
 
-from experiments.answers import answer
+from experiments.answers import CONF, answer
 
 if __name__ == "__main__":
     answer("study")  # help and mistyped keys, before the imports that take seconds
@@ -149,7 +149,7 @@ def _outcome(job: Job | Test) -> str:
     return f"test {values['monitor'].replace('_', ' ')} {shown(values['monitor'], values['test_' + values['monitor']])}"
 
 
-@hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="study")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="study")
 def main(cfg: DictConfig) -> None:
     """Run the command."""
     with one_line_errors():

@@ -1,6 +1,6 @@
 """Trains a network, tests it once, and leaves everything in the run's folder: `python -m experiments.train --help`."""
 
-from experiments.answers import answer
+from experiments.answers import CONF, answer
 
 if __name__ == "__main__":
     answer("train")  # help and mistyped keys, before the imports that take seconds
@@ -168,7 +168,7 @@ def test(cfg: DictConfig, run: Run, task: Task, source: Source, factors: Any, ro
     return results
 
 
-@hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="train")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def command(cfg: DictConfig) -> float | None:
     """Run the command with a configuration."""
     folder = Path(HydraConfig.get().runtime.output_dir)
