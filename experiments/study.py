@@ -6,17 +6,16 @@ if __name__ == "__main__":
     answer("study")  # help and mistyped keys, before the imports that take seconds
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from experiments.cores import cores
 from experiments.errors import one_line_errors
-from experiments.launch import local as pool
 from experiments.launch.job import Job, Test
 from experiments.launch.plan import Plan
 from experiments.report.figures import draw
@@ -64,14 +63,14 @@ def study(cfg: DictConfig) -> tuple[Study, list[Job | Test]]:
     """
     plan = Plan(cfg)
     plan.folder.mkdir(parents=True, exist_ok=True)
-    processes = cfg.processes or len(pool.devices()) or cores()
+    launch = instantiate(cfg.launcher, _partial_=True)
     tries = [job for arm in plan.arms for _, job in plan.candidates(arm) if not job.test]
-    failed = _run(tries, processes)
+    failed = _run(tries, launch)
     arms = {arm: choose(plan, arm) for arm in plan.arms}
     jobs = {key: plan.job(key, arms[key[0]].chosen) for key in plan.keys}
-    failed += _run(list(jobs.values()), processes)
+    failed += _run(list(jobs.values()), launch)
     tests = {key: plan.tested(key, job) for key, job in jobs.items() if job.file.exists()}
-    failed += _run([test for some in tests.values() for test in some.values()], processes)
+    failed += _run([test for some in tests.values() for test in some.values()], launch)
     result = summary(cfg, arms, jobs, tests)
     result.save(plan.folder / "study.json")
     return result, failed
@@ -124,7 +123,7 @@ def _tested(results: Results | None) -> dict[str, Any]:
     return {key: getattr(results, key) for key in ("test", "transformed", "moved", "views")} if results else {}
 
 
-def _run(jobs: Sequence[Job | Test], processes: int) -> list[Job | Test]:
+def _run(jobs: Sequence[Job | Test], launch: Callable[..., list[Job | Test]]) -> list[Job | Test]:
     done = sum(job.file.exists() for job in jobs)
     if done:
         kind = "runs" if isinstance(jobs[0], Job) else "further tests"
@@ -138,7 +137,7 @@ def _run(jobs: Sequence[Job | Test], processes: int) -> list[Job | Test]:
             flush=True,
         )
 
-    return pool.run(jobs, processes, tell)
+    return launch(jobs, tell=tell)
 
 
 def _outcome(job: Job | Test) -> str:
