@@ -1,5 +1,6 @@
 """The order of the clips, and random numbers of the loading processes."""
 
+import ctypes
 import subprocess
 import sys
 from types import SimpleNamespace
