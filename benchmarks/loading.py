@@ -21,6 +21,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from benchmarks.timing import make_step, seconds
+from experiments.answers import CONF
 from experiments.data.sound.audio_set import AudioFolds
 from experiments.data.sound.decode import decode
 from experiments.errors import one_line_errors
@@ -79,7 +80,7 @@ def main() -> None:
         print(__doc__)
         return
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    with one_line_errors(), initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base="1.3"):
+    with one_line_errors(), initialize_config_dir(str(CONF), version_base="1.3"):
         measure(compose("train", sys.argv[1:]))
 
 

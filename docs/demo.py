@@ -3,6 +3,7 @@
 Needs the extra ``demo``, playwright, and a Chromium of the system.
 """
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 from experiments.demo import Demo, launch
 
 BROWSERS = "chromium", "chromium-browser", "google-chrome", "chrome"
-PRETRAINED = Path(__file__).parents[1] / "pretrained"
+PRETRAINED = Path(os.path.relpath(Path(__file__).parents[1] / "pretrained"))  # as people name it
 LINE = "#outcome"  # the line of text that comes with the pictures
 
 

@@ -8,25 +8,31 @@ from collections.abc import Sequence
 GROUPS = re.compile(r"^(experiment|augment|scheduler|callbacks|logger)=null$")
 # What a resumed run may change. Its configuration may have keys that the composed one lacks.
 RESUMABLE = re.compile(r"^(trainer\.|data\.(?:root|metadata|cache_dir|num_workers)=)")
+OF_DATA = re.compile(r"^(data\.)")
 HOME = re.compile(r"^([\w./@+]+=)~(?=/|$)")
 BARE = re.compile(r"^([\w./@+]+=)([^'\"\[\]{}(),$\\]*[^\x00-\x7f][^'\"\[\]{}(),$\\]*)$")
 
 
-def readable(arguments: Sequence[str]) -> list[str]:
+def readable(arguments: Sequence[str], command: str = "train") -> list[str]:
     """Return arguments for Hydra: home folders expanded, letters beyond ASCII in quotes, groups disabled by ``null``.
+
+    Any key of the data may be given to ``evaluate``, and some to a run that continues: Hydra would ask for a plus.
 
     Example:
         >>> readable(["logger=null", "name=été", "seed=1"])
         ['logger=[]', 'name="été"', 'seed=1']
         >>> readable(["resume=runs/a", "data.root=/data"])
         ['resume=runs/a', '++data.root=/data']
+        >>> readable(["data.test_fold=2"], "evaluate")
+        ['++data.test_fold=2']
     """
     home = os.path.expanduser("~")
     resumes = any(argument.startswith("resume=") for argument in arguments)
+    added = OF_DATA if command == "evaluate" else RESUMABLE if resumes else None
     done = []
     for argument in arguments:
         argument = GROUPS.sub(r"\1=[]", argument)
         argument = HOME.sub(lambda match: match[1] + home, argument)
         argument = BARE.sub(r'\1"\2"', argument)
-        done.append(RESUMABLE.sub(r"++\1", argument) if resumes else argument)
+        done.append(added.sub(r"++\1", argument) if added else argument)
     return done

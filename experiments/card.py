@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from experiments.data import inputs
 from experiments.data.inputs import Input
+from experiments.networks import normalize
 from experiments.run import Run
 from experiments.training.tasks.task import Task
 from experiments.trust import build
@@ -139,7 +140,7 @@ def load_network(file: Path, trust: Sequence[str] = ()) -> tuple[nn.Module, Card
     weights, card = read_checkpoint(file)
     network: nn.Module = build(card.config["model"], trust, num_classes=card.task(trust).num_outputs)
     network.load_state_dict(weights)
-    return network.eval(), card
+    return normalize(network, card.input).eval(), card
 
 
 def load_pretrained(folder: Path) -> tuple[nn.Module, Card]:
@@ -155,4 +156,4 @@ def load_pretrained(folder: Path) -> tuple[nn.Module, Card]:
         raise ValueError(
             f"{folder / CARD} is not the card of a run: it lacks {error} (see experiments.report.weights)"
         ) from None
-    return network, card
+    return normalize(network, card.input), card

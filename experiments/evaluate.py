@@ -1,7 +1,11 @@
 """Tests a trained network again: `python -m experiments.evaluate --help`."""
 
+from experiments.answers import CONF, answer
+
+if __name__ == "__main__":
+    answer("evaluate")  # help and mistyped keys, before the imports that take seconds
+
 import logging
-import re
 import sys
 import time
 from dataclasses import replace
@@ -12,6 +16,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from experiments.arguments import readable
 from experiments.card import find_checkpoint, load_network
 from experiments.data.source import checked, checked_factors
 from experiments.data.wrappers import Relabelled
@@ -21,6 +26,7 @@ from experiments.evaluation.report import draw, report
 from experiments.evaluation.views import asked_views, on_views
 from experiments.report.tables import show_results
 from experiments.results import Results
+from experiments.run import Run
 from experiments.trust import as_list, build
 
 log = logging.getLogger(__name__)
@@ -48,6 +54,8 @@ def evaluate(cfg: DictConfig) -> tuple[Results, Path, Results | None]:
     network, card = load_network(file, trust)
     changes: Any = OmegaConf.to_container(cfg.data)
     before = card.config["data"]
+    if fixed := [key for key in ("mean", "std") if changes.get(key, before.get(key)) != before.get(key)]:
+        raise ValueError(f"data.{fixed[0]} belongs to the trained network, and cannot be changed; leave it out")
     source = Relabelled(checked(build(before | changes, trust)), card.classes)
     if "root" not in changes and changes.get("test_fold", before.get("test_fold")) != before.get("test_fold"):
         log.warning(
@@ -59,15 +67,21 @@ def evaluate(cfg: DictConfig) -> tuple[Results, Path, Results | None]:
     checked_factors(source, factors)
     trainer = as_run(cfg.trainer, card)
 
+    views, run = asked_views(cfg.views), Run(file.parent.parent)
+    own = cfg.output is None and file == run.trained and not changes  # the test of the run
+    as_tested = own and not asked_views(card.config.get("views"))
+
     def test(network: nn.Module, views: dict[str, Any], name: str) -> Results:
         start = time.monotonic()
-        results, measured = report(place(network, trainer), card, task, source, factors)
+        folder, prefix = (run.folder, "views_" if views else "") if as_tested else (output.parent, f"{name}_")
+        predictions = folder / f"{prefix}predictions.csv"
+        results, measured = report(place(network, trainer), card, task, source, factors, predictions)
         results = replace(results, views=views, seconds=round(time.monotonic() - start, 1))
         results.save(output.with_name(f"{name}.json"))
         draw(results, measured, task, source, output.parent, f"{name}_")
         return results
 
-    views, wrapped = asked_views(cfg.views), on_views(network, task, cfg.views)
+    wrapped = on_views(network, task, cfg.views)
     if not (views or cfg.as_is):
         raise ValueError("as_is=false leaves nothing to test without views.…; set views.num_scales or views.rotations")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +90,7 @@ def evaluate(cfg: DictConfig) -> tuple[Results, Path, Results | None]:
     return results, output.with_name(f"{output.name}.json"), both
 
 
-@hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="evaluate")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="evaluate")
 def command(cfg: DictConfig) -> None:
     """Run the command with a configuration."""
     with one_line_errors():
@@ -85,8 +99,7 @@ def command(cfg: DictConfig) -> None:
 
 def main(cfg: DictConfig | None = None) -> None:
     """Run the command."""
-    # Any key of the data may be given; Hydra would ask for a plus before those that conf/evaluate.yaml does not have.
-    sys.argv = [re.sub(r"^data\.", "++data.", argument) for argument in sys.argv]
+    sys.argv = readable(sys.argv, "evaluate")
     command(cfg)
 
 

@@ -1,5 +1,10 @@
 """Exports a trained network, to run without this package: `python -m experiments.export --help`."""
 
+from experiments.answers import CONF, answer
+
+if __name__ == "__main__":
+    answer("export")  # help and mistyped keys, before the imports that take seconds
+
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +17,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from experiments.card import Card, find_checkpoint, load_network
-from experiments.data.inputs import Waveform
+from experiments.data.inputs import Image, Waveform
 from experiments.errors import one_line_errors
 from experiments.evaluation.formats import FORMATS, SUFFIXES, Run
 from experiments.evaluation.views import asked_views, on_views
@@ -69,11 +74,18 @@ def metadata(network: nn.Module, card: Card, task: Task) -> dict[str, str]:
         "input": "waveforms from -1 to 1: (batch, channels, samples)" if sound else "images from 0 to 1",
         "sample_rate": json.dumps(sound and sound.sample_rate),
         "num_samples": json.dumps(sound and sound.num_samples),
-        "normalization": "root mean square, by the network itself" if getattr(network, "normalize", False) else "none",
+        "normalization": normalization(network, card),
         "output": "normalized numbers: times std, plus mean of the task" if isinstance(task, Regression) else logits,
         **{key: json.dumps(card.config[key]) for key in ("model", "task")},
         "name": str(card.config.get("name")),
     }
+
+
+def normalization(network: nn.Module, card: Card) -> str:
+    """Return in words how a network normalises its inputs."""
+    if isinstance(card.input, Image) and card.input.mean is not None:
+        return f"minus {list(card.input.mean)}, divided by {list(card.input.std or ())}, by the network itself"
+    return "root mean square, by the network itself" if getattr(network, "normalize", False) else "none"
 
 
 @torch.no_grad()
@@ -141,7 +153,7 @@ def export(cfg: DictConfig) -> tuple[Path, float]:
     return file, worst
 
 
-@hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="export")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="export")
 def main(cfg: DictConfig) -> None:
     """Run the command."""
     with one_line_errors():

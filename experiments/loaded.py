@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,8 @@ from experiments.training.tasks.segmentation import Segmentation
 from experiments.training.tasks.task import Task
 from experiments.trust import as_list
 from wavenets.models import Network
+
+SILENCE = -60.0  # decibels relative to full scale
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,12 @@ class Trained:
         return torch.stack(pooled).mean(0)
 
     def predictions(
-        self, files: Iterable[str], hop: float | None = None, batch_size: int = 16, rescale_to_mpp: bool = False
+        self,
+        files: Iterable[str],
+        hop: float | None = None,
+        batch_size: int = 16,
+        rescale_to_mpp: bool = False,
+        silence: float | None = SILENCE,
     ) -> Iterator[Prediction | Error]:
         """Yield the classes, or the numbers, of files in turn, or what is wrong with a file.
 
@@ -114,8 +122,10 @@ class Trained:
             hop: Distance of the windows of a recording, in seconds. ``None``: that of the data, or no overlap.
             batch_size: Inputs in a batch.
             rescale_to_mpp: Whether to read images at the microns per pixel of the training.
+            silence: Windows of a recording in which no sample is louder are silent, in decibels relative to full scale.
+                ``None``: digital silence alone.
         """
-        inputs = partial(self._inputs, hop=hop, rescale_to_mpp=rescale_to_mpp)
+        inputs = partial(self._inputs, hop=hop, rescale_to_mpp=rescale_to_mpp, silence=silence)
         for judged in judge(self.network, self.task, files, inputs, batch_size):
             yield judged.error or self._prediction(judged)
 
@@ -187,13 +197,14 @@ class Trained:
         return (size, size) if isinstance(size, int) else (size[0], size[1])
 
     def _inputs(
-        self, file: str, hop: float | None = None, rescale_to_mpp: bool = False
+        self, file: str, hop: float | None = None, rescale_to_mpp: bool = False, silence: float | None = SILENCE
     ) -> Iterator[tuple[tuple[float, float, bool] | None, Tensor]]:
         """Yield the inputs of a file, each after begin and end in seconds, and whether it is silent."""
         if isinstance(self.card.input, Waveform):
             rate = self.card.input.sample_rate
             for window in sound_windows(file, self.card, hop):
-                yield (window.start / rate, window.end / rate, window.silent), torch.from_numpy(window.clip)
+                silent = window.level <= (-inf if silence is None else silence)
+                yield (window.start / rate, window.end / rate, silent), torch.from_numpy(window.clip)
         else:
             yield None, (rescaled_image(file, self.card) if rescale_to_mpp else self.preprocess(file))[0]
 

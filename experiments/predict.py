@@ -1,5 +1,10 @@
 """Applies a trained network to files: `python -m experiments.predict --help`."""
 
+from experiments.answers import CONF, answer
+
+if __name__ == "__main__":
+    answer("predict")  # help and mistyped keys, before the imports that take seconds
+
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,6 +22,7 @@ from experiments.data.inputs import Image, Waveform
 from experiments.data.sound.decode import AudioError, opened
 from experiments.data.sound.recordings import envelope, is_sound
 from experiments.errors import one_line_errors
+from experiments.evaluation import events
 from experiments.evaluation.device import as_run, place
 from experiments.evaluation.map_files import Folder
 from experiments.evaluation.prediction import MapPrediction, Prediction, write_csv
@@ -30,7 +36,7 @@ from experiments.trust import as_list
 
 Outcome = Prediction | MapPrediction | Exception
 FILES = "json", "csv", "windows"
-OF_SOUNDS, OF_IMAGES = ("windows", "pictures"), ("maps", "rescale_to_mpp")
+OF_SOUNDS, OF_IMAGES = ("windows", "events", "pictures"), ("maps", "rescale_to_mpp")
 OF_MAPS = "probabilities", "overlays"
 
 
@@ -60,6 +66,9 @@ def check(cfg: DictConfig, trained: Trained) -> None:
             raise ValueError(f"{key}=true needs a folder to write to; add maps=FOLDER")
     if cfg.maps and isinstance(trained.task, Regression):
         raise ValueError(f"maps={cfg.maps} needs classes; ckpt={cfg.ckpt} was trained to predict numbers")
+    if cfg.events and isinstance(trained.task, Regression):
+        raise ValueError(f"events={cfg.events} needs classes; ckpt={cfg.ckpt} was trained to predict numbers")
+    events.check(cfg.format, plain(cfg.threshold), cfg.gap, cfg.silence, trained.classes)
     if cfg.rescale_to_mpp and isinstance(trained.card.input, Image) and trained.card.input.mpp is None:
         raise ValueError("rescale_to_mpp=true needs the microns per pixel of the training, which are unknown")
     for key in FILES:
@@ -79,7 +88,7 @@ def outcomes(trained: Trained, files: Sequence[str], cfg: DictConfig) -> Iterato
                 bar.remove_task(task)
                 bar.advance(total)
         else:
-            for outcome in trained.predictions(files, cfg.hop, cfg.batch_size, cfg.rescale_to_mpp):
+            for outcome in trained.predictions(files, cfg.hop, cfg.batch_size, cfg.rescale_to_mpp, cfg.silence):
                 yield outcome
                 bar.advance(total)
 
@@ -108,6 +117,11 @@ def problem(file: str, error: Exception) -> str:
     return line if file in line else f"{file}: {line}"
 
 
+def plain(value: float | DictConfig) -> float | dict[str, float]:
+    """Return a number, or numbers by name, as Python has them."""
+    return {str(name): x for name, x in value.items()} if isinstance(value, DictConfig) else value
+
+
 def draw(trained: Trained, prediction: Prediction, folder: Folder, top: int) -> None:
     """Draw the probabilities of a recording over time. It is decoded a second time for that."""
     assert isinstance(trained.card.input, Waveform)
@@ -117,7 +131,7 @@ def draw(trained: Trained, prediction: Prediction, folder: Folder, top: int) -> 
     timeline(folder.name(prediction.file, [".png"])[0], prediction, top, outline)
 
 
-@hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="predict")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="predict")
 def main(cfg: DictConfig) -> None:
     """Run the command. Files that cannot be read do not stop the others."""
     with one_line_errors():
@@ -133,6 +147,7 @@ def main(cfg: DictConfig) -> None:
         network = on_views(trained.network, trained.task, cfg.views)
         trained = replace(trained, network=place(network, as_run(cfg.trainer, trained.card)))
         pictures = Folder(cfg.pictures, files) if cfg.pictures else None
+        tracks = Folder(cfg.events, files) if cfg.events else None
         predictions: list[Prediction | MapPrediction] = []
         problems = []
         for file, outcome in zip(files, outcomes(trained, files, cfg), strict=True):
@@ -140,6 +155,9 @@ def main(cfg: DictConfig) -> None:
                 if isinstance(outcome, Exception):
                     raise outcome
                 predictions.append(outcome)
+                if tracks and isinstance(outcome, Prediction) and isinstance(trained.card.input, Waveform):
+                    found = events.events(outcome, plain(cfg.threshold), cfg.gap)
+                    events.write(tracks, file, found, cfg.format, trained.card.input.sample_rate / 2)
                 if pictures and isinstance(outcome, Prediction):
                     draw(trained, outcome, pictures, cfg.top)
             except (ImportError, MemoryError, OSError, RuntimeError, ValueError) as error:

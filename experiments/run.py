@@ -34,6 +34,11 @@ class Run:
         return self.folder / "results.json"
 
     @property
+    def predictions(self) -> Path:
+        """The predictions for the test examples, a row for each."""
+        return self.folder / "predictions.csv"
+
+    @property
     def validation(self) -> Path:
         """The card of the best checkpoint of a run that was not tested."""
         return self.folder / "validation.json"

@@ -1,24 +1,30 @@
 """Runs a grid of trainings and draws their results: `python -m experiments.study --help`."""
 
+from experiments.answers import CONF, answer
+
+if __name__ == "__main__":
+    answer("study")  # help and mistyped keys, before the imports that take seconds
+
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from experiments.cores import cores
 from experiments.errors import one_line_errors
-from experiments.launch import local as pool
 from experiments.launch.job import Job, Test
 from experiments.launch.plan import Plan
 from experiments.report.figures import draw
 from experiments.report.gathered import cell_of, gathered
 from experiments.report.grid import Arm, Study, table
+from experiments.report.paired import against_first
 from experiments.report.tables import show
 from experiments.results import Results
+from experiments.run import Run
 from experiments.training.tasks.task import shown
 from experiments.trust import as_list
 
@@ -57,14 +63,14 @@ def study(cfg: DictConfig) -> tuple[Study, list[Job | Test]]:
     """
     plan = Plan(cfg)
     plan.folder.mkdir(parents=True, exist_ok=True)
-    processes = cfg.processes or len(pool.devices()) or cores()
+    launch = instantiate(cfg.launcher, _partial_=True)
     tries = [job for arm in plan.arms for _, job in plan.candidates(arm) if not job.test]
-    failed = _run(tries, processes)
+    failed = _run(tries, launch)
     arms = {arm: choose(plan, arm) for arm in plan.arms}
     jobs = {key: plan.job(key, arms[key[0]].chosen) for key in plan.keys}
-    failed += _run(list(jobs.values()), processes)
+    failed += _run(list(jobs.values()), launch)
     tests = {key: plan.tested(key, job) for key, job in jobs.items() if job.file.exists()}
-    failed += _run([test for some in tests.values() for test in some.values()], processes)
+    failed += _run([test for some in tests.values() for test in some.values()], launch)
     result = summary(cfg, arms, jobs, tests)
     result.save(plan.folder / "study.json")
     return result, failed
@@ -93,6 +99,9 @@ def summary(
         raise ValueError(f"no training of {cfg.name} succeeded; see the log.txt in the folders of {cfg.folder}")
     first = next(iter(results.values()))
     metric = first.monitor
+    predictions = {
+        key: tests[key][""].predictions if "" in tests[key] else Run(jobs[key].folder).predictions for key in results
+    }
     parameters = {arm: r.parameters for (arm, *_), r in results.items()}
     return Study(
         name=cfg.name,
@@ -105,6 +114,7 @@ def summary(
         missing=len(jobs) - len(results),
         arms={name: Arm(arm.overrides, parameters.get(name, 0), arm.chosen, arm.tried) for name, arm in arms.items()},
         cells=[cell_of(result, key[0], key[1], key[3], others[key]) for key, result in results.items()],
+        paired=against_first(list(arms), predictions, metric),
     )
 
 
@@ -113,7 +123,7 @@ def _tested(results: Results | None) -> dict[str, Any]:
     return {key: getattr(results, key) for key in ("test", "transformed", "moved", "views")} if results else {}
 
 
-def _run(jobs: Sequence[Job | Test], processes: int) -> list[Job | Test]:
+def _run(jobs: Sequence[Job | Test], launch: Callable[..., list[Job | Test]]) -> list[Job | Test]:
     done = sum(job.file.exists() for job in jobs)
     if done:
         kind = "runs" if isinstance(jobs[0], Job) else "further tests"
@@ -127,7 +137,7 @@ def _run(jobs: Sequence[Job | Test], processes: int) -> list[Job | Test]:
             flush=True,
         )
 
-    return pool.run(jobs, processes, tell)
+    return launch(jobs, tell=tell)
 
 
 def _outcome(job: Job | Test) -> str:
@@ -139,7 +149,7 @@ def _outcome(job: Job | Test) -> str:
     return f"test {values['monitor'].replace('_', ' ')} {shown(values['monitor'], values['test_' + values['monitor']])}"
 
 
-@hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="study")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="study")
 def main(cfg: DictConfig) -> None:
     """Run the command."""
     with one_line_errors():
@@ -154,6 +164,8 @@ def main(cfg: DictConfig) -> None:
             columns, *rows = map(list, zip(columns, *rows, strict=True))
         show(f"{result.title}, in percent", columns, rows, heads=["training share"])
         print(result.spread)
+        if result.paired:
+            print(result.pairing)
         for title, file in draw(result, Path(cfg.folder).expanduser()).items():
             print(f"{file}: {title}")
         if failed:

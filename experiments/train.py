@@ -1,5 +1,10 @@
 """Trains a network, tests it once, and leaves everything in the run's folder: `python -m experiments.train --help`."""
 
+from experiments.answers import CONF, answer
+
+if __name__ == "__main__":
+    answer("train")  # help and mistyped keys, before the imports that take seconds
+
 import logging
 import sys
 import time
@@ -27,6 +32,8 @@ from experiments.evaluation.device import place
 from experiments.evaluation.report import draw, report
 from experiments.evaluation.views import asked_views, on_views
 from experiments.files import write_json
+from experiments.models.on_views import OnViews
+from experiments.networks import normalize
 from experiments.report import plots
 from experiments.report.tables import show_results
 from experiments.results import Results
@@ -71,6 +78,8 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
     if began.classes != card.classes:
         raise ValueError(f"the classes have changed since the run began: {began.classes} then, {card.classes} now")
     optimizer, scheduler = instantiate(cfg.optimizer), instantiate(cfg.scheduler)
+    if isinstance(network, OnViews) and before is None:
+        network.load_pretrained()
     if cfg.weights is not None and before is None:
         start_from(network, cfg.weights)
     module = Classifier(network, task, optimizer, scheduler, cfg.wavelet_loss, cfg.seed, card)
@@ -103,7 +112,7 @@ def make_network(cfg: DictConfig, source: Source, task: Task) -> nn.Module:
     """Return the network. Its ``in_channels`` are those of the data, unless the configuration sets them."""
     if "in_channels" in cfg.model and cfg.model.in_channels is None:
         cfg.model.in_channels = source.input.channels if isinstance(source.input, Waveform | Image) else 1
-    network: nn.Module = instantiate(cfg.model, num_classes=task.num_outputs)
+    network = new_network(cfg, source, task)
     if cfg.checkpointing:
         checkpoint_activations(network)
     if cfg.compile:
@@ -112,6 +121,11 @@ def make_network(cfg: DictConfig, source: Source, task: Task) -> nn.Module:
         except RuntimeError as error:
             raise ValueError(f"compile={cfg.compile}: {error}") from error
     return network
+
+
+def new_network(cfg: DictConfig, source: Source, task: Task) -> nn.Module:
+    """Return the network of a configuration, untrained. It normalises images as the data ask for."""
+    return normalize(instantiate(cfg.model, num_classes=task.num_outputs), source.input)
 
 
 def make_card(cfg: DictConfig, source: Source) -> Card:
@@ -134,11 +148,11 @@ def test(cfg: DictConfig, run: Run, task: Task, source: Source, factors: Any, ro
     if not run.best.is_file():
         log.warning("%s was never measured, so the last network is tested, not the best", task.monitor)
     weights, best = read_checkpoint(run.trained)
-    network: nn.Module = instantiate(cfg.model, num_classes=task.num_outputs)
+    network = new_network(cfg, source, task)
     network.load_state_dict(weights)
     views = cfg.get("views")
     tested = place(on_views(network, task, views), cfg.trainer)
-    results, measured = report(tested, best, task, source, factors)
+    results, measured = report(tested, best, task, source, factors, run.predictions)
     results = replace(
         results,
         views=asked_views(views),
@@ -154,7 +168,7 @@ def test(cfg: DictConfig, run: Run, task: Task, source: Source, factors: Any, ro
     return results
 
 
-@hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="train")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def command(cfg: DictConfig) -> float | None:
     """Run the command with a configuration."""
     folder = Path(HydraConfig.get().runtime.output_dir)

@@ -6,7 +6,7 @@ from typing import Any
 from hydra.utils import get_class
 
 # Modules whose classes a checkpoint may name, and the config.yaml of a run for its training. The user must name others.
-ROOMS = "wavenets.models", "experiments.data", "experiments.training.tasks"
+ROOMS = "wavenets.models", "experiments.data", "experiments.models", "experiments.training.tasks"
 TRAINING_ROOMS = (
     *ROOMS,
     *("torch.optim", "lightning.Trainer", "lightning.pytorch.callbacks", "lightning.pytorch.loggers"),

@@ -11,14 +11,13 @@ from urllib.parse import urlparse
 import numpy as np
 import pytest
 import soundfile
-from PIL import Image
+from PIL import Image as Picture
 
 from docs.demo import LINE, browser, opened
-from experiments.data.inputs import Image as ImageInput
-from experiments.data.inputs import Waveform
+from experiments.data.inputs import Image, Waveform
 from experiments.demo import Demo
-from tests.experiments.runs import published
-from wavenets.models import CNN, MNet
+from tests.experiments.runs import published, saved
+from wavenets.models import CNN, MNet, UNet
 
 pytest.importorskip("gradio", reason="the extra demo is not installed: make test-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-browser")
@@ -59,7 +58,7 @@ def demo(network: Any, folder: Path, **card: Any) -> Demo:
 @pytest.fixture
 def images(tmp_path: Path) -> Iterator[Any]:
     net = CNN(width=8, rotations=4, num_scales=5)
-    with opened(demo(net, tmp_path / "net", classes=list("0123456789"), input=ImageInput(1, (28, 28)))) as page:
+    with opened(demo(net, tmp_path / "net", classes=list("0123456789"), input=Image(1, (28, 28)))) as page:
         yield page
 
 
@@ -68,6 +67,13 @@ def sounds(tmp_path: Path) -> Iterator[Any]:
     net = MNet(3, 3, normalize=True, form="shared", num_scales=3, base=2)
     card = {"classes": ["dog", "cat", "rain"], "input": Waveform(8000, 16000)}
     with opened(demo(net, tmp_path / "net", **card)) as page:
+        yield page
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> Iterator[Any]:
+    net = UNet(1, width=4, depth=3, rotations=4, mirrored=True)
+    with opened(Demo.load(saved(net, tmp_path / "run", "segmentation", Image(3), ["ground", "tube"]))) as page:
         yield page
 
 
@@ -97,7 +103,7 @@ def pictures(page: Any) -> list[str]:
 def repainted(page: Any, before: list[str]) -> None:
     """Waits until the features are another picture; the line may say so earlier."""
     features = page.locator("img[src^='data:image/png']").first
-    playwright.expect(features).not_to_have_attribute("src", before[0])
+    playwright.expect(features).not_to_have_attribute("src", before[0], timeout=60_000)
 
 
 def all_here(page: Any, calls: list[Any]) -> bool:
@@ -117,7 +123,7 @@ def test_an_image_is_turned(images: Any, calls: list[Any], tmp_path: Path) -> No
     assert shows(images, "turned by 180°").endswith("Ours: 0, to the last bit.")
     repainted(images, before)
 
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 50), np.uint8)).save(tmp_path / "noise.png")
+    Picture.fromarray(np.random.default_rng(0).integers(0, 255, (50, 50), np.uint8)).save(tmp_path / "noise.png")
     turned = pictures(images)
     images.get_by_label("Remove Image").click()
     shows(images, "Drop something in.")
@@ -125,6 +131,32 @@ def test_an_image_is_turned(images: Any, calls: list[Any], tmp_path: Path) -> No
     shows(images, "turned by 180°")
     repainted(images, turned)
     assert all_here(images, calls)
+
+
+def test_maps_are_turned_mirrored_and_resized(maps: Any, calls: list[Any], tmp_path: Path) -> None:
+    said = shows(maps, "At size ×1, turned by 90°", "a move of its group")
+    assert said.endswith("Ours: 0, to the last bit.") and re.search(r"untrained: \d+ %, another class at", said)
+    before = pictures(maps)
+    assert len(before) == 1
+    maps.get_by_label("mirrored").check()
+    assert shows(maps, "mirrored, turned by 90°").endswith("Ours: 0, to the last bit.")
+    repainted(maps, before)
+    move(maps, "size", 0.7)
+    assert re.search(r"Ours: \d+ %", shows(maps, "At size ×0.7", "not a move of its group"))
+    move(maps, "size", 1)
+    shows(maps, "At size ×1")
+    drawn = pictures(maps)
+    maps.locator(".gallery-item").nth(2).click()  # another of the images that are shipped
+    repainted(maps, drawn)
+
+    Picture.fromarray(np.random.default_rng(0).integers(0, 255, (50, 60, 3), np.uint8)).save(tmp_path / "noise.png")
+    chosen = pictures(maps)
+    maps.get_by_label("Remove Image").click()
+    shows(maps, "Drop something in.")
+    maps.locator("input[type=file]").first.set_input_files(tmp_path / "noise.png")
+    assert shows(maps, "mirrored, turned by 90°").endswith("Ours: 0, to the last bit.")
+    repainted(maps, chosen)
+    assert all_here(maps, calls)
 
 
 def test_a_sound_is_played_faster_and_recorded(sounds: Any, calls: list[Any], tmp_path: Path) -> None:

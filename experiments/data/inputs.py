@@ -31,11 +31,15 @@ class Image:
         channels: Number of channels.
         size: Height and width, in pixels. ``None``: any size.
         mpp: Side of a pixel, in microns. ``None``: unknown.
+        mean: Mean of each channel, which the network subtracts first. ``None``: it takes images as they are.
+        std: Standard deviation of each channel, by which the network then divides.
     """
 
     channels: int
     size: tuple[int, int] | None = None
     mpp: float | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
 
 
 Input = Waveform | Image
@@ -58,7 +62,7 @@ def from_dict(values: Mapping[str, Any] | None) -> Input | None:
 
     Example:
         >>> from_dict(to_dict(Image(3, (64, 48), mpp=0.25)))
-        Image(channels=3, size=(64, 48), mpp=0.25)
+        Image(channels=3, size=(64, 48), mpp=0.25, mean=None, std=None)
     """
     if values is None:
         return None

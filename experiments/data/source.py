@@ -29,6 +29,7 @@ class Source:
         transformation: What tests at other scales, angles or reflections do. ``None``: there are none.
         test_factors: Amounts of ``transformation`` to test at with ``rescale=null``.
         folds: The folds of each stage. Empty: the set has none.
+        group_of: The group of each file, such as its patient. Empty: there are no groups.
         transforms: What is done at random to each training example first, such as a random crop.
         repeats: How often each training example is used in an epoch.
 
@@ -51,6 +52,7 @@ class Source:
     transformation: Transformation | None = None
     test_factors: Sequence[float] = ()
     folds: Mapping[Stage, Sequence[Fold]] = {}
+    group_of: Mapping[Any, str] = {}
     transforms: Sequence[Any] = ()
     repeats: int = 1
 

@@ -158,7 +158,7 @@ class Relabelled(Source):
             raise ValueError(f"the network does not know the class {', '.join(unknown)}; it knows {', '.join(classes)}")
         self.source, self.classes = source, list(classes)
         self.input, self.transformation, self.folds = source.input, source.transformation, source.folds
-        self.test_factors = source.test_factors
+        self.test_factors, self.group_of = source.test_factors, source.group_of
         self.numbers = torch.tensor([self.classes.index(name) for name in names])
 
     def check_factor(self, factor: float) -> None:

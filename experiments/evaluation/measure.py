@@ -1,9 +1,10 @@
 """The numbers of a trained network on the test examples."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from torchmetrics import MeanMetric
 
 from experiments.data.source import Source, unpacked
 from experiments.evaluation.device import NOT_FINITE
+from experiments.evaluation.per_example import writing
 from experiments.evaluation.recordings import of_recordings
 from experiments.training.tasks.task import Task, headline, of_one_process
 
@@ -123,6 +125,7 @@ def outcome_of(
     batch_size: int,
     title: str = "",
     recordings: Sequence[int] | None = None,
+    write: Callable[[Tensor, Tensor], None] | None = None,
 ) -> Outcome:
     """Test a network on a dataset. Metrics are updated batch by batch, so that no maps are held in memory.
 
@@ -133,6 +136,7 @@ def outcome_of(
         batch_size: Examples in a batch.
         title: Text beside the progress bar.
         recordings: The recording of each example, see `of_recordings`.
+        write: Function that takes the outputs and targets of each batch, in the order of the examples.
     """
     device = next(network.parameters()).device
     metrics, loss = task.metrics().to(device), MeanMetric().to(device)
@@ -149,6 +153,8 @@ def outcome_of(
             metric.update(logits, target)  # type: ignore[operator]
         if (good := task.scores(logits, target)) is not None:
             scores.extend(good.tolist())
+        if write:
+            write(logits, target)
 
     count = 0
     for _, logits, target in outputs(network, examples, batch_size, title):
@@ -183,7 +189,14 @@ def distance(logits: Tensor, others: Tensor) -> float:
     return ((moved - centred).norm() / centred.norm().clamp(min=1e-12)).item()
 
 
-def measure(network: nn.Module, task: Task, source: Source, batch_size: int, factors: Sequence[float]) -> Measurement:
+def measure(
+    network: nn.Module,
+    task: Task,
+    source: Source,
+    batch_size: int,
+    factors: Sequence[float],
+    predictions: Path | None = None,
+) -> Measurement:
     """Test a network on a source's test examples, and again on the transformed examples.
 
     Args:
@@ -192,12 +205,14 @@ def measure(network: nn.Module, task: Task, source: Source, batch_size: int, fac
         source: Has the examples.
         batch_size: Examples in a batch.
         factors: Amounts of the source's transformation.
+        predictions: CSV file to write, with a row for each test example.
 
     Raises:
         ValueError: An amount is out of range, or the targets are not of the task's kind.
     """
     recordings, examples = source.recordings("test"), source.split("test")
-    outcome = outcome_of(network, task, examples, batch_size, "Testing", recordings)
+    with writing(predictions, task, source) as write:
+        outcome = outcome_of(network, task, examples, batch_size, "Testing", recordings, write)
     monitor = headline(task.monitor, [name for name in outcome.metrics if name != "loss"])
     transformed, moved = {}, {}
     for factor in factors:

@@ -15,6 +15,7 @@ from experiments.training.tasks.regression import Regression
 from experiments.training.tasks.task import Task
 
 Row = dict[str, Any]
+SILENT = "silent"  # in place of the class of a silent window
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Prediction:
         classes: Names of the classes, or of the numbers of a regression.
         probabilities: Probabilities of each window, (windows, num_classes), or the numbers. An image is one window.
         spans: Begin and end of each window of a recording, in seconds of the file.
-        silent: Whether each window of a recording is silent.
+        silent: Whether each window of a recording is silent, so that its probabilities mean nothing.
         map: The map of a classifier that looked at windows of a large image.
     """
 
@@ -107,14 +108,15 @@ class Prediction:
     def episodes(self) -> list[tuple[float, float, str, float]]:
         """Return the sequence of classes: begin and end in seconds, the likeliest class, its mean probability.
 
-        Where windows overlap, an episode ends where the next one begins.
+        Silent windows have the class ``silent``. Where windows overlap, an episode ends where the next one begins.
         """
         best = self.probabilities.argmax(1)
-        runs = [list(run) for _, run in groupby(range(len(best)), lambda window: best[window])]
+        names = [SILENT if s else self.classes[b] for b, s in zip(best, self.silent, strict=True)]
+        runs = [list(run) for _, run in groupby(range(len(best)), lambda window: names[window])]
         begins = [self.spans[run[0]][0] for run in runs]
         ends = [min(self.spans[run[-1]][1], b) for run, b in zip(runs, [*begins[1:], np.inf], strict=True)]
         return [
-            (begin, end, self.classes[best[run[0]]], float(self.probabilities[run, best[run[0]]].mean()))
+            (begin, end, names[run[0]], float(self.probabilities[run, best[run]].mean()))
             for run, begin, end in zip(runs, begins, ends, strict=True)
         ]
 

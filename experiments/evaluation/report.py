@@ -17,7 +17,7 @@ from experiments.training.tasks.task import Task
 
 
 def report(
-    network: nn.Module, card: Card, task: Task, source: Source, factors: Sequence[float]
+    network: nn.Module, card: Card, task: Task, source: Source, factors: Sequence[float], predictions: Path
 ) -> tuple[Results, Measurement]:
     """Test a trained network.
 
@@ -27,8 +27,9 @@ def report(
         task: Has the metrics.
         source: Has the test examples.
         factors: Amounts of the source's transformation to test at as well.
+        predictions: CSV file to write, with a row for each test example.
     """
-    measured = measure(network, task, source, card.config["batch_size"], factors)
+    measured = measure(network, task, source, card.config["batch_size"], factors, predictions)
     results = Results(
         name=card.config["name"],
         seed=card.config["seed"],

@@ -4,10 +4,8 @@ import multiprocessing
 import os
 import sys
 import threading
-from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -15,8 +13,8 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from experiments.launch.job import Job, Test
-from experiments.run import Run
+from experiments.cores import cores
+from experiments.launch.job import Job, Test, config_dir, epochs_done, work
 
 
 def devices() -> list[str]:
@@ -26,17 +24,21 @@ def devices() -> list[str]:
 
 
 def run(
-    jobs: Sequence[Job | Test], processes: int, tell: Callable[[Job | Test, bool], None] = lambda job, well: None
+    jobs: Sequence[Job | Test],
+    processes: int | None = None,
+    tell: Callable[[Job | Test, bool], None] = lambda job, well: None,
 ) -> list[Job | Test]:
     """Run the trainings or tests that are not finished, and return those that failed. Ctrl-C ends all.
 
     Args:
         jobs: The trainings or tests.
-        processes: Number of them at a time, each with one thread; they share the GPUs.
+        processes: Number of them at a time, each with one thread; they share the GPUs. ``None``: as many as there are
+            GPUs or, without GPUs, cores.
         tell: Function that is called with each that has ended, and whether it succeeded.
     """
     waiting = list({job.file: job for job in jobs if not job.file.exists()}.values())  # each once
     gpus, running, failed = devices(), dict[int, tuple[Any, Job | Test]](), []
+    processes = processes or len(gpus) or cores()
     with _progress() as show:
         try:
             while waiting or running:
@@ -64,7 +66,7 @@ def start(job: Job | Test, gpu: str | None) -> Any:
     before = {key: os.environ.get(key) for key in changes}
     os.environ.update(changes)  # the process has them from its start
     try:
-        process = multiprocessing.get_context("spawn").Process(target=work, args=(job,))
+        process = multiprocessing.get_context("spawn").Process(target=child, args=(job,))
         process.start()
     finally:
         for key, value in before.items():
@@ -72,23 +74,10 @@ def start(job: Job | Test, gpu: str | None) -> Any:
     return process
 
 
-def work(job: Job | Test) -> None:
+def child(job: Job | Test) -> None:
     """Train or test in a separate process, whose output goes to log.txt."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    job.folder.mkdir(parents=True, exist_ok=True)
-    with (job.folder / "log.txt").open("a") as file:
-        for stream in sys.stdout, sys.stderr:
-            os.dup2(file.fileno(), stream.fileno())
-    sys.argv = [f"experiments.{job.command}", *_config_dir(sys.argv), *job.arguments]
-    import_module(sys.argv[0]).main()
-
-
-def _config_dir(arguments: Sequence[str]) -> list[str]:
-    """Return the ``--config-dir`` of a command line, as arguments of the command line of a new process."""
-    parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--config-dir", "-cd")
-    given = parser.parse_known_args(arguments)[0].config_dir
-    return [] if given is None else ["--config-dir", given]
+    work(job, config_dir(sys.argv))
 
 
 def _end_with_parent() -> None:
@@ -117,9 +106,6 @@ def _progress() -> Iterator[Callable[[Sequence[Job | Test]], None]]:
             for job in jobs:
                 if job not in bars:
                     bars[job] = progress.add_task(job.name, total=job.epochs or None)
-                metrics = Run(job.folder).metrics
-                progress.update(
-                    bars[job], completed=len(metrics.read_text().splitlines()) - 1 if metrics.exists() else 0
-                )
+                progress.update(bars[job], completed=epochs_done(job))
 
         yield show

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.answers import mistake
 from experiments.launch.job import Job, Test
 
 KEYS = {"title", "about", "arms", "overrides", "choose", "fractions", "seeds", "folds"}  # of conf/study/NAME.yaml
@@ -104,8 +106,15 @@ class Plan:
 
 @cache
 def composed(overrides: tuple[str, ...]) -> tuple[int, str]:
-    """Return the number of epochs of a training, and a digest of its configuration, by which runs are distinguished."""
-    cfg = compose("train", list(overrides))
+    """Return the number of epochs of a training, and a digest of its configuration, by which runs are distinguished.
+
+    Raises:
+        ValueError: The overrides do not compose.
+    """
+    try:
+        cfg = compose("train", list(overrides))
+    except HydraException as error:
+        raise ValueError(mistake("train", list(overrides))) from error
     values = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(values, dict)
     for key in "folder", "test", "hydra":

@@ -4,84 +4,20 @@ Features of the moved signal are compared with what they should be: level i of t
 the original, turned as the image was, and of the same size.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from experiments.data.sets.digit_images import turn
-from experiments.data.sound.playback import play
+from experiments.report.move import Move, percentage
 from experiments.training.tasks.task import Task
 from wavenets import Grid
 from wavenets.models import Network, Options
 from wavenets.models.network import normalized, reshaped, weights_of
 from wavenets.nn import OrientationPool
-
-NEAR = 0.03  # share of a step: a factor that is so near to one of the grid is taken for it
-
-
-@dataclass(frozen=True)
-class Move:
-    """A move of a signal: it is made smaller, as playing a sound faster does, and turned counterclockwise.
-
-    Attributes:
-        shrink: Factor; the playback speed of a sound, 1 / size of an image.
-        degrees: Angle.
-        steps: Nearest number of steps on the grid of the network.
-        on_grid: Whether the move consists of these steps and of quarter turns: then features move exactly.
-    """
-
-    shrink: float
-    degrees: float
-    steps: int
-    on_grid: bool
-
-    @classmethod
-    def on(cls, grid: Grid, shrink: float = 1.0, degrees: float = 0.0) -> "Move":
-        """Return a move on a grid; a factor within `NEAR` of a step is that step.
-
-        Example:
-            >>> Move.on(Grid(2, 2**0.5), shrink=1 / 0.71)
-            Move(shrink=1.4142135623730951, degrees=0.0, steps=1, on_grid=True)
-            >>> Move.on(Grid(1), shrink=3)
-            Move(shrink=3, degrees=0.0, steps=2, on_grid=False)
-        """
-        exponent = math.log(shrink) / math.log(grid.base)
-        steps = round(exponent)
-        whole = steps >= 0 and abs(exponent - steps) < NEAR  # T shrinks; nothing enlarges
-        turned = degrees % 90 == 0
-        return cls(float(grid.base) ** steps if whole else shrink, degrees, steps, whole and turned)
-
-    def __call__(self, x: Tensor, grid: Grid) -> Tensor:
-        """Move a signal (1, C, L) or (1, C, H, W): by T if it is on the grid, and otherwise by other means."""
-        if self.shrink == float(grid.base) ** self.steps and self.steps >= 0:
-            x = grid.act(x, self.steps)
-        elif grid.ndim == 1:
-            x = torch.stack([play(channel, self.shrink) for channel in x[0].split(1)], 1)
-        else:
-            size = [max(1, round(n / self.shrink)) for n in x.shape[2:]]
-            x = F.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
-        return self.turned(x)
-
-    def summary(self, ndim: int) -> str:
-        """Return what is done to a sound (ndim 1) or an image (ndim 2), in words.
-
-        Example:
-            >>> Move.on(Grid(1), 2).summary(ndim=1), Move.on(Grid(2), 2, 90).summary(ndim=2)
-            ('at speed ×2', 'at size ×0.5, turned by 90°')
-        """
-        if ndim == 1:
-            return f"at speed ×{self.shrink:.3g}"
-        return f"at size ×{1 / self.shrink:.3g}, turned by {self.degrees:g}°"
-
-    def turned(self, x: Tensor) -> Tensor:
-        """Turn (1, C, H, W); a sound stays as it is."""
-        if self.degrees % 90 == 0:
-            return x.rot90(round(self.degrees / 90), (2, 3)) if self.degrees % 360 else x
-        return turn(x[0], self.degrees)[None]
 
 
 @dataclass(frozen=True)
@@ -121,6 +57,13 @@ class Side:
     probabilities: Tensor
     moved_probabilities: Tensor
 
+    @property
+    def said(self) -> str:
+        """The errors of the levels, in words: one, or the least and the largest."""
+        errors = [level.error for level in self.levels]
+        low, high = percentage(min(errors)), percentage(max(errors))
+        return low if low == high else f"{low} to {high} over its levels"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -131,7 +74,7 @@ class Comparison:
         exact: Whether the network's group has this move, and the network enough scales for it.
         signal: The original.
         moved: The signal, moved.
-        plain: Features and probabilities of the plain twin.
+        plain: Features and probabilities of the plain twin. ``None``: there is no twin.
         ours: Features and probabilities of the network.
     """
 
@@ -139,8 +82,26 @@ class Comparison:
     exact: bool
     signal: Tensor
     moved: Tensor
-    plain: Side
+    plain: Side | None
     ours: Side
+
+    @property
+    def sides(self) -> list[Side]:
+        """What there is of both networks, ours last."""
+        return [side for side in (self.plain, self.ours) if side]
+
+    @property
+    def why(self) -> str:
+        """Whether errors should be 0, and why not if they should not."""
+        if not self.exact:
+            place = " Levels are compared with those of the nearest step." if len(self.ours.levels) > 1 else ""
+            return f"not a move of its group, so that features are close but not equal.{place}"
+        if self.move.steps:
+            return (
+                "a move of its group. The classes are read from all scales, of which one leaves and one enters with "
+                "each step, so that their probabilities may change."
+            )
+        return "a move of its group."
 
 
 class Pair:
@@ -152,45 +113,51 @@ class Pair:
     Args:
         network: The network.
         task: The task that it was trained for.
-        twin: The plain network. ``None``: one is made, see `plain_twin`.
+        twin: The plain network. ``None``: one is made if there is a plain form, see `plain_twin`.
 
     Raises:
         ValueError: The network has no grid, or the twin has other inputs or other classes.
     """
 
-    def __init__(self, network: nn.Module, task: Task, twin: Network | None = None) -> None:
+    def __init__(self, network: nn.Module, task: Task, twin: nn.Module | None = None) -> None:
         grid = grid_of(network)
         if grid is None or not isinstance(network, Network):
             raise ValueError(f"ckpt must be a wavelet network of wavenets.models, not {type(network).__name__}")
-        self.grid, self.task = grid, task
+        if not isinstance(twin, Network | None):
+            raise ValueError(
+                f"twin={type(twin).__name__} must be a network of wavenets.models: others have no features"
+            )
+        self.grid, self.task, self.network = grid, task, network
         self.twin, self.twin_name = (twin, "plain twin, trained") if twin else plain_twin(network)
-        self.network = network
-        if (self.twin.ndim, self.twin.in_channels) != (network.ndim, network.in_channels):
+        networks = [net for net in (self.twin, network) if net]
+        if len({(net.ndim, net.in_channels) for net in networks}) > 1:
             raise ValueError(f"twin={type(self.twin).__name__} does not take the inputs of {type(network).__name__}")
-        self.divides = [net.normalize for net in (self.twin, network)]
-        for net in self.twin, network:
+        self.divides = {net: net.normalize for net in networks}
+        for net in networks:
             net.normalize = False
             net.eval()
 
-    def compare(self, x: Tensor, shrink: float = 1.0, degrees: float = 0.0) -> Comparison:
+    def compare(self, x: Tensor, shrink: float = 1.0, degrees: float = 0.0, mirror: bool = False) -> Comparison:
         """Run both networks on a signal, and on the moved signal.
 
         Args:
             x: Signal of shape (1, C, L) or (1, C, H, W).
             shrink: See `Move`.
             degrees: See `Move`.
+            mirror: See `Move`.
 
         Raises:
             ValueError: The signal, or the moved signal, is too small for a network.
         """
-        move = Move.on(self.grid, shrink, degrees)
+        move = Move.on(self.grid, shrink, degrees, mirror)
         moved = move(x, self.grid)
         signals = {False: (x, moved)}
-        if any(self.divides):
+        if any(self.divides.values()):
             unit = normalized(x)
             signals[True] = unit, move(unit, self.grid)
-        plain = self._side(self.twin, self.twin_name, move, *signals[self.divides[0]])
-        ours = self._side(self.network, "ours", move, *signals[self.divides[1]])
+        twin = self.twin
+        plain = self._side(twin, self.twin_name, move, *signals[self.divides[twin]]) if twin else None
+        ours = self._side(self.network, "ours", move, *signals[self.divides[self.network]])
         return Comparison(move, move.on_grid and move.steps == ours.steps, x[0], moved[0], plain, ours)
 
     @torch.inference_mode()
@@ -220,24 +187,36 @@ class Pair:
 
 
 def grid_of(network: nn.Module) -> Grid | None:
-    """Return the grid of a wavelet network. ``None``: it is a plain network."""
-    grids = (getattr(module, "grid", None) for module in network.modules())
-    return next((grid for grid in grids if isinstance(grid, Grid)), None)
+    """Return the grid of a wavelet network, or of all groups on which it is built. ``None``: it is a plain network."""
+    parts = [part for part in network.modules() if isinstance(getattr(part, "grid", None), Grid)]
+    if not parts:
+        return None
+    scaled: Any = next((part for part in parts if getattr(part, "num_scales", 1) > 1), parts[0])
+    grids: list[Any] = [part.grid for part in parts]
+    rotations, mirrored = max(grid.rotations for grid in grids), any(grid.mirrored for grid in grids)
+    return Grid(scaled.grid.ndim, scaled.grid.base, rotations=rotations, mirrored=mirrored)
 
 
-def plain_twin(network: Network) -> tuple[Network, str]:
+def plain_twin(network: nn.Module) -> tuple[Network | None, str]:
     """Return the plain twin of a network, the same class without a group, and what it is.
 
     The twin of a network of the shared form without orientations has its weights: it is the same network on the finest
-    scale alone. Any other twin is untrained; its seed is always the same.
+    scale alone. Any other twin is untrained; its seed is always the same. A network that is not of `wavenets.models`,
+    or is built around another network, has no plain form.
     """
-    group = "width", *Options.__annotations__
-    arguments = {key: value for key, value in network.arguments.items() if key not in group}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        twin = type(network)(**arguments)
+    if not isinstance(network, Network) or any(isinstance(value, nn.Module) for value in network.arguments.values()):
+        return None, "no plain twin"
+    arguments = {key: value for key, value in network.arguments.items() if key not in Options.__annotations__}
+    twin = _seeded(type(network), arguments)
     weights = reshaped(weights_of(network), twin)
-    if weights is None:
-        return twin, "plain twin, untrained"
+    if weights is None:  # the width is that of a group
+        arguments.pop("width", None)
+        return _seeded(type(network), arguments), "plain twin, untrained"
     twin.load_state_dict(weights)
     return twin, "plain twin, same weights"
+
+
+def _seeded(kind: type[Network], arguments: dict[str, Any]) -> Network:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return kind(**arguments).eval()

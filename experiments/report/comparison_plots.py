@@ -9,6 +9,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from torch import Tensor
 
 from experiments.report.comparison import Comparison, Level, Side
+from experiments.report.move import percentage
 from experiments.report.plots import BLUE, DPI, GREY, ORANGE, label_axes
 
 GREEN = "#009E73"  # colour of what is exact (Okabe and Ito)
@@ -17,14 +18,15 @@ MAPS = 5  # channels of an image that are drawn
 BANDS = 64  # bands of the spectrogram
 
 
-def features(comparison: Comparison, sample_rate: int | None = None) -> Figure:
+def features(comparison: Comparison, sample_rate: int | None = None, note: str = "") -> Figure:
     """Draw both signals, and below them the features of the plain network and of ours, with their errors.
 
     Args:
         comparison: The comparison.
         sample_rate: Sampling rate of a sound, in Hz. ``None``: the signals are images.
+        note: How the file was read, to stand under the original.
     """
-    sides = [(level, ORANGE) for level in comparison.plain.levels] + [(level, BLUE) for level in comparison.ours.levels]
+    sides = [(level, colour) for side, colour in _coloured(comparison) for level in side.levels]
     heights = [1.5] + [1.0] * len(sides)
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.04, wspace=0.03)
     figure = Figure(figsize=(11, 0.6 + 0.95 * sum(heights)), layout=layout, dpi=DPI)
@@ -36,6 +38,7 @@ def features(comparison: Comparison, sample_rate: int | None = None) -> Figure:
     for ax, title, x in zip(axes[0], (kind, f"{kind} {done}"), (comparison.signal, comparison.moved), strict=False):
         ax.set_title(title, fontsize=12)
         _signal(ax, x, sample_rate)
+    axes[0, 0].set_xlabel(", ".join(filter(None, (axes[0, 0].get_xlabel(), note))), fontsize=9, color=GREY)
     axes[0, 2].text(0.5, 0.0, "how far they are\nfrom each other", ha="center", va="bottom", fontsize=11, color=GREY)
     for (left, right, text), (level, colour) in zip(axes[1:], sides, strict=True):
         _features(left, right, level)
@@ -43,18 +46,6 @@ def features(comparison: Comparison, sample_rate: int | None = None) -> Figure:
         said, tone = percentage(level.error), GREEN if level.error == 0 else colour
         text.text(0.5, 0.5, said, ha="center", va="center", fontsize=13 if level.error else 12, color=tone)
     return figure
-
-
-def percentage(error: float) -> str:
-    """Return how large an error is, in words.
-
-    Example:
-        >>> percentage(0.0), percentage(1.104), percentage(0.5912), percentage(0.00034), percentage(1e-7)
-        ('0, to the last bit', '110 %', '59 %', '0.034 %', '1e-05 %')
-    """
-    if error == 0:
-        return "0, to the last bit"
-    return f"{error:.0%}".replace("%", " %") if error > 0.1 else f"{100 * error:.2g} %"
 
 
 def probabilities(comparison: Comparison, classes: Sequence[str], top: int = 10) -> Figure:
@@ -65,12 +56,16 @@ def probabilities(comparison: Comparison, classes: Sequence[str], top: int = 10)
         classes: Names of the classes.
         top: Number of classes of each network.
     """
-    figure = Figure(figsize=(11, 0.9 + 0.27 * min(top, len(classes))), layout="constrained", dpi=DPI)
-    for ax, side, colour in zip(
-        figure.subplots(1, 2, sharex=True), (comparison.plain, comparison.ours), (ORANGE, BLUE), strict=True
-    ):
+    figure = Figure(figsize=(11, 1.2 + 0.27 * min(top, len(classes))), layout="constrained", dpi=DPI)
+    sides = _coloured(comparison)
+    for ax, (side, colour) in zip(figure.subplots(1, len(sides), sharex=True, squeeze=False)[0], sides, strict=True):
         _bars(ax, side, colour, classes, top)
     return figure
+
+
+def _coloured(comparison: Comparison) -> list[tuple[Side, str]]:
+    """Return both sides with their colours, ours last."""
+    return list(zip(comparison.sides, (ORANGE, BLUE)[-len(comparison.sides) :], strict=True))
 
 
 def _bars(ax: Axes, side: Side, colour: str, classes: Sequence[str], top: int) -> None:
@@ -90,7 +85,7 @@ def _bars(ax: Axes, side: Side, colour: str, classes: Sequence[str], top: int) -
     ax.set_xlim(0, 1)
     ax.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
     handles, labels = ax.get_legend_handles_labels()
-    ax.legend(handles[::-1], labels[::-1], loc="lower right", frameon=False)
+    ax.legend(handles[::-1], labels[::-1], loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, frameon=False)
 
 
 def _signal(ax: Axes, x: Tensor, sample_rate: int | None) -> None:

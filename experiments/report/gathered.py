@@ -1,6 +1,7 @@
 """Runs that were started by hand, as a study: runs with equal settings are an arm, named by what differs."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,6 +11,7 @@ from omegaconf import OmegaConf
 from yaml import YAMLError
 
 from experiments.report.grid import Arm, Cell, Study
+from experiments.report.paired import against_first
 from experiments.results import Results
 from experiments.run import Run
 
@@ -36,7 +38,8 @@ def gathered(name: str, folders: Sequence[Path | str]) -> Study:
         FileNotFoundError: There is no finished run.
         ValueError: Two runs are the same, or are of other metrics or transformations, or a file is damaged.
     """
-    files = sorted({file for folder in folders for file in Path(folder).expanduser().rglob("results.json")})
+    below = (sorted(Path(folder).expanduser().rglob("results.json")) for folder in folders)
+    files = list(dict.fromkeys(chain.from_iterable(below)))  # the first folder has the first arm
     if not files:
         raise FileNotFoundError(
             f"no results.json below {', '.join(map(str, folders))}; a run has one when it is tested"
@@ -55,6 +58,8 @@ def gathered(name: str, folders: Sequence[Path | str]) -> Study:
             raise ValueError(f"{cells[key][1]} and {file} are both {cell.arm}, seed {cell.seed}; move one away")
         cells[key] = cell, file
     first_results = next(iter(runs.values()))
+    arms = {label: Arm(runs[file].overrides, runs[file].parameters) for file, label in labels.items()}
+    predictions = {key: Run(file.parent).predictions for key, (_, file) in cells.items()}
     return Study(
         name=name,
         title=f"Runs in {', '.join(map(str, folders))}",
@@ -64,8 +69,9 @@ def gathered(name: str, folders: Sequence[Path | str]) -> Study:
         test_examples=first_results.test_examples,
         chance=1 / len(first_results.classes) if first_results.monitor == "accuracy" else None,
         missing=0,
-        arms={label: Arm(runs[file].overrides, runs[file].parameters) for file, label in labels.items()},
+        arms=arms,
         cells=[cell for cell, _ in cells.values()],
+        paired=against_first(list(arms), predictions, first_results.monitor),
     )
 
 

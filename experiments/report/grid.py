@@ -10,6 +10,7 @@ from typing import Any
 from experiments.data.source import Fold
 from experiments.data.transformation import named
 from experiments.files import finite, write_text
+from experiments.report.paired import Comparison
 from experiments.results import number
 
 
@@ -78,6 +79,7 @@ class Study:
         missing: Number of runs that are not finished.
         arms: The arms that it compares.
         cells: The runs.
+        paired: Each arm against the first, on the same test examples. Empty: it is not known.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Study:
     missing: int
     arms: dict[str, Arm]
     cells: list[Cell]
+    paired: list[Comparison] = field(default_factory=list)
 
     @property
     def fractions(self) -> list[float]:
@@ -121,6 +124,20 @@ class Study:
             )
         return f"± is the standard deviation over {len(folds)} folds." if len(folds) > 1 else "One run of each."
 
+    @property
+    def pairing(self) -> str:
+        """A sentence that states what the column of `paired` is; empty if there is none."""
+        if not self.paired:
+            return ""
+        metrics, over = (
+            "; ".join(dict.fromkeys(values)) for values in zip(*((c.metric, c.over) for c in self.paired), strict=True)
+        )
+        tests = " and ".join(dict.fromkeys(c.test for c in self.paired if c.p is not None))
+        return (
+            f"“Against {self.paired[0].against}” is the difference of the {metrics.replace('_', ' ')} on the same "
+            f"examples, with its 95 % interval (bootstrap over {over})" + (f"; p is of {tests}." if tests else ".")
+        )
+
     def save(self, file: Path) -> None:
         """Write a JSON file with a line for each run, whole or not at all."""
         values = finite(asdict(self))
@@ -138,7 +155,8 @@ class Study:
         try:
             values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             arms = {name: Arm(**arm) for name, arm in values.pop("arms").items()}
-            return cls(**values | {"arms": arms, "cells": [_cell(cell) for cell in values.pop("cells")]})
+            cells, paired = map(_cell, values.pop("cells")), [Comparison(**one) for one in values.pop("paired", [])]
+            return cls(**values, arms=arms, cells=list(cells), paired=paired)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{file} is not a study.json of experiments.study ({error})") from error
 
@@ -182,14 +200,18 @@ def percent(value: Mean, bold: bool = False) -> str:
 def table(study: Study) -> tuple[list[str], list[list[str]]]:
     """Return the table of a study: its columns, and a row for each arm and share of the training examples.
 
-    ``flatness`` is the largest less the smallest value over the factors, of the means.
+    If arms are compared on the same test examples, a column has the differences from the first arm. ``flatness`` is the
+    largest less the smallest value over the factors, of the means.
     """
     shares, chosen = len(study.fractions) > 1, any(arm.chosen for arm in study.arms.values())
+    against = {(one.arm, one.fraction): one.text for one in study.paired}
     columns = [
         *["", "parameters"],
         *(["chosen on validation"] if chosen else []),
         *(["training share"] if shares else []),
-        *["runs", f"test {study.metric.replace('_', ' ')}", *study.tests],
+        *["runs", f"test {study.metric.replace('_', ' ')}"],
+        *([f"against {study.paired[0].against}"] if against else []),
+        *study.tests,
         *(named(study.transformation).label(float(factor)) for factor in study.factors),
         *(["flatness"] if study.factors else []),
     ]
@@ -206,6 +228,7 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
                     *([_listed(arm.chosen)] if chosen else []),
                     *([f"{fraction:.0%}"] if shares else []),
                     *[str(len(cells)), percent(average(cells, (cell.test for cell in cells)))],
+                    *([against.get((name, fraction), "")] if against else []),
                     *(percent(average(cells, (c.tests[name][study.metric] for c in cells))) for name in study.tests),
                     *map(percent, means),
                     *flatness,

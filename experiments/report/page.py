@@ -12,6 +12,8 @@ from experiments.files import write_text
 from experiments.report.figures import draw
 from experiments.report.grid import Study, table
 
+REAL = "vessels", "nuclei", "urbansound8k", "esc10"  # data that somebody recorded come first
+
 HEAD = """# Results
 
 Written by `make results` from the JSON files in [results/](results), which `python -m experiments.study study=NAME`
@@ -40,7 +42,7 @@ def write(runs: Path, docs: Path) -> Path:
     for file in sorted(runs.glob("*/study.json")):
         study = Study.load(file)
         study.save(folder / f"{study.name}.json")
-    files = sorted(folder.glob("*.json"))
+    files = sorted(folder.glob("*.json"), key=lambda file: (_place(file.stem), file.stem))
     if not files:
         raise FileNotFoundError(f"no study.json below {runs}, nor a study in {folder}; run experiments.study first")
     page = docs / "results.md"
@@ -57,12 +59,22 @@ def section(study: Study, folder: Path) -> str:
     seeds, folds = (len({getattr(cell, key) for cell in study.cells}) for key in ("seed", "fold"))
     counts = [f"{n} {word}{'s' * (n > 1)}" for n, word in ((seeds, "seed"), (folds, "fold"))]
     lines += [f"`study={study.name}`: {', '.join(counts)}, {study.test_examples:,} test examples each, {ran} epochs."]
-    lines += [study.spread, *([f"{study.missing} runs are missing."] if study.missing else [])]
+    lines += [
+        study.spread,
+        *([study.pairing] if study.paired else []),
+        *([f"{study.missing} runs are missing."] if study.missing else []),
+    ]
     lines += ["", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     for title, file in draw(study, folder).items():
         lines += ["", f"![{study.title}: {title}](results/{file.name})"]
     return "\n".join([*lines, ""])
+
+
+def _place(name: str) -> int:
+    """Return the place of a study among those on real data; the others come after them."""
+    family = [name == real or name.startswith(f"{real}_") for real in REAL]
+    return family.index(True) if any(family) else len(REAL)
 
 
 def main() -> None:

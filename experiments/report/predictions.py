@@ -6,7 +6,7 @@ from itertools import chain
 
 from rich.console import Console
 
-from experiments.evaluation.prediction import MapPrediction, Prediction
+from experiments.evaluation.prediction import SILENT, MapPrediction, Prediction
 from experiments.report.tables import show
 from experiments.training.tasks.regression import Regression
 
@@ -35,7 +35,10 @@ def show_predictions(predictions: Sequence[Prediction | MapPrediction], top: int
 def show_windows(prediction: Prediction) -> None:
     """Print what follows what in a recording of several windows."""
     if len(prediction.spans) > 1 and not isinstance(prediction.task, Regression):
-        rows = [(f"{a:.2f}", f"{b:.2f}", name, f"{p:.1%}") for a, b, name, p in prediction.episodes()]
+        rows = [
+            (f"{a:.2f}", f"{b:.2f}", name, "" if name == SILENT else f"{p:.1%}")
+            for a, b, name, p in prediction.episodes()
+        ]
         show(f"{prediction.file}, over time", ["from (s)", "to (s)", "class", "probability"], rows)
 
 
@@ -49,5 +52,6 @@ def _show_classes(predictions: Sequence[Prediction], top: int) -> None:
     columns = ["file", *NAMES, *(f"{number}th" for number in range(len(NAMES) + 1, fitting + 1))][: fitting + 1]
     show("predictions", columns, [(name, *row[:fitting]) for name, row in zip(names, cells, strict=True)])
     if len(predictions) > 1:
-        counts = Counter(chain.from_iterable(p.predicted.split("|") if p.predicted else ["none"] for p in predictions))
+        each = (SILENT if p.silent and all(p.silent) else p.predicted or "none" for p in predictions)
+        counts = Counter(chain.from_iterable(names.split("|") for names in each))
         print(", ".join(f"{name} {count}" for name, count in counts.most_common()))

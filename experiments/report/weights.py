@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.card import Card, load_network
-from experiments.data.inputs import Waveform
+from experiments.data.inputs import Image, Waveform
 from experiments.data.source import checked
 from experiments.errors import one_line_errors
 from experiments.results import Results
@@ -59,11 +59,19 @@ def about(network: Network, card: Card, results: Results) -> dict[str, Any]:
     return card.to_dict() | {
         "config": config,
         "input_shape": list(x.shape),
-        "normalisation": "waveforms within [-1, 1]" if isinstance(card.input, Waveform) else "pixels within [0, 1]",
+        "normalisation": "waveforms within [-1, 1]" if isinstance(card.input, Waveform) else _of_images(card),
         "divided_by_root_mean_square": network.normalize,  # by the network itself
         "test": results.test | {"examples": results.test_examples, "folds": list(folds["test"]) if folds else None},
         "transformed": {results.transformation: results.transformed},
     }
+
+
+def _of_images(card: Card) -> str:
+    """Return the images that the network of ``Network.from_pretrained`` takes: there, nothing else normalises them."""
+    pixels = "pixels within [0, 1]"
+    if isinstance(card.input, Image) and card.input.mean is not None:
+        return f"{pixels}, minus {list(card.input.mean)}, divided by {list(card.input.std or ())}"
+    return pixels
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import LambdaCallback
+from lightning.pytorch.callbacks import BatchSizeFinder, LambdaCallback, LearningRateFinder
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.files import whole
@@ -48,6 +48,9 @@ def make_trainer(cfg: DictConfig, run: Run, task: Task) -> tuple[L.Trainer, Epoc
 
     Returns:
         The trainer, and the log of its epochs.
+
+    Raises:
+        ValueError: An argument is unknown, or a callback is not possible.
     """
     make = instantiate(cfg.trainer, _partial_=True)
     asked: dict[str, Any] = make.keywords
@@ -60,6 +63,11 @@ def make_trainer(cfg: DictConfig, run: Run, task: Task) -> tuple[L.Trainer, Epoc
     # Not before training begins: with a value that the trainer refuses, a run could never be resumed.
     keep = LambdaCallback(on_train_start=lambda trainer, _: save_config(cfg, run) if trainer.is_global_zero else None)
     callbacks = [*(instantiate(node) for node in (cfg.callbacks or {}).values()), *as_list(asked.get("callbacks"))]
+    for finder in (callback for callback in callbacks if isinstance(callback, LearningRateFinder | BatchSizeFinder)):
+        raise ValueError(
+            f"callbacks: {type(finder).__name__} changes what config.yaml states, so that no run could be repeated or "
+            "resumed; try several values instead: -m optimizer.lr=0.0003,0.001,0.003 or batch_size=16,32"
+        )
     loggers = [instantiate(node, save_dir=str(run.folder / "logs")) for node in (cfg.logger or {}).values()]
     # true lets Lightning choose a logger, which it does only if no other is given.
     others = as_list(asked.get("logger") or None)

@@ -15,8 +15,9 @@ from experiments.data.image.geometry import resize_to
 from experiments.data.inputs import Image as ImageInput
 from experiments.data.inputs import Waveform
 from experiments.demo import Demo
-from experiments.report.comparison import Comparison, Move, Pair
-from experiments.report.comparison_plots import features, percentage, probabilities
+from experiments.report.comparison import Comparison, Pair, Side
+from experiments.report.comparison_plots import features, probabilities
+from experiments.report.move import Move, percentage
 from experiments.training.tasks.multi_class import MultiClass
 from experiments.training.tasks.multi_label import MultiLabel
 from tests.experiments.runs import published
@@ -26,6 +27,7 @@ from wavenets.models import CNN, MNet
 from wavenets.testing import equivariance_error
 
 RATE = 8000
+PRETRAINED = Path(__file__).parents[2] / "pretrained"
 SHARED: dict[str, Any] = {"form": "shared", "num_scales": 3}
 
 
@@ -49,6 +51,11 @@ def digit() -> Tensor:
     return resize_to(torch.from_numpy(examples.example_image(1))[None] / 255, (40, 50))[None]
 
 
+def plain(comparison: Any) -> Side:
+    assert isinstance(comparison.plain, Side)
+    return comparison.plain
+
+
 def errors(comparison: Comparison) -> list[float]:
     return [level.error for level in comparison.ours.levels]
 
@@ -61,7 +68,7 @@ def test_on_the_grid_features_of_a_sound_move_exactly(speed: float, count: int, 
     assert comparison.moved.shape[-1] == -(-8001 // 2**steps)
     assert [level.name for level in comparison.ours.levels] == [f"ours\nlevel {i + steps} → {i}" for i in range(count)]
     if steps:
-        assert comparison.plain.levels[0].error > 0.2
+        assert plain(comparison).levels[0].error > 0.2
         assert equivariance_error(sounds.network.features, chirps(), steps=steps) == errors(comparison)
 
 
@@ -72,13 +79,14 @@ def test_on_the_grid_features_of_an_image_move_exactly(size: float, count: int, 
     assert comparison.exact and errors(comparison) == [0.0] * count
     height, width = (round(40 * size), round(50 * size)) if size != 0.71 else (28, 35)
     assert comparison.moved.shape[1:] == ((width, height) if degrees % 180 else (height, width))
-    (plain,) = comparison.plain.levels
-    assert plain.error > 0.1 if (size, degrees) != (1, 0) else plain.error == 0
-    assert plain.expected.shape == plain.moved.shape
+    (level,) = plain(comparison).levels
+    assert level.error > 0.1 if (size, degrees) != (1, 0) else level.error == 0
+    assert level.expected.shape == level.moved.shape
 
 
 def test_an_error_is_measured_against_what_the_features_should_be(images: Pair) -> None:
-    (level,) = images.compare(digit(), 1, 90).plain.levels
+    (level,) = plain(images.compare(digit(), 1, 90)).levels
+    assert images.twin is not None
     with torch.no_grad():
         before, after = (images.twin.features(x)[0] for x in (digit(), digit().rot90(1, (2, 3))))
     assert torch.equal(level.original, before) and torch.equal(level.moved, after)
@@ -112,6 +120,7 @@ def test_between_quarter_turns_maps_are_turned_by_the_rest(images: Pair) -> None
 def test_the_twin_of_a_shared_network_is_its_finest_scale(sounds: Pair) -> None:
     assert sounds.twin_name == "plain twin, same weights" and type(sounds.twin) is MNet
     x = chirps() * 3
+    assert sounds.twin is not None
     with torch.no_grad():
         torch.testing.assert_close(sounds.twin.features(x), sounds.network.features(x)[0], rtol=0, atol=1e-5)
     sounds.network.load_plain(sounds.twin.state_dict())  # which is the other way round, and fits
@@ -120,6 +129,7 @@ def test_the_twin_of_a_shared_network_is_its_finest_scale(sounds: Pair) -> None:
 def test_any_other_twin_is_untrained_and_always_the_same() -> None:
     network = CNN(3, in_channels=3, width=8, rotations=4, num_scales=4)
     one, two = (Pair(network, MultiClass(3)) for _ in range(2))
+    assert one.twin is not None and two.twin is not None
     assert one.twin_name == "plain twin, untrained" and isinstance(one.twin, CNN)
     assert all(torch.equal(a, b) for a, b in zip(one.twin.parameters(), two.twin.parameters(), strict=True))
     assert one.twin.in_channels == 3 and one.twin(noise(1, 3, 30, 30)).shape == (1, 3)
@@ -161,20 +171,23 @@ def test_the_page_shows_both_networks(tmp_path: Path) -> None:
     demo = Demo.load(ours, published(MNet(3, 7), tmp_path / "plain", **heard))
     soundfile.write(tmp_path / "a.wav", chirps()[0, 0].numpy(), RATE)
     line, maps, bars, (rate, samples) = demo.show(tmp_path / "a.wav", 2.0)
-    plain = demo.compare(tmp_path / "a.wav", 2.0).plain
-    assert plain.name == "plain twin, trained"
+    twin = plain(demo.compare(tmp_path / "a.wav", 2.0))
+    assert twin.name == "plain twin, trained"
     assert line == (
-        "**At speed ×2**: a move of its group. "
-        f"Plain twin, trained: **{percentage(plain.levels[0].error)}**. Ours: **0, to the last bit**."
+        "**At speed ×2**: a move of its group. The classes are read from all scales, of which one leaves and one "
+        "enters with each step, so that their probabilities may change. "
+        f"Plain twin, trained: **{percentage(twin.levels[0].error)}**. Ours: **0, to the last bit**."
     )
+    assert "MNet of `" in demo.about() and "Plain twin, trained" in demo.about()
     assert (rate, samples.dtype, len(samples)) == (RATE, np.int16, 4000)
     texts = [text.get_text() for ax in maps.axes for text in ax.texts]
-    assert texts[1:] == [percentage(plain.levels[0].error), *["0, to the last bit"] * 2]
+    assert texts[1:] == [percentage(twin.levels[0].error), *["0, to the last bit"] * 2]
     assert [ax.get_title() for ax in bars.axes] == ["plain twin, trained", "ours"]
     assert {text.get_text() for text in bars.axes[1].get_yticklabels()} == {name.replace("_", " ") for name in classes}
     lengths = sorted(patch.get_width() for patch in bars.axes[1].patches)
-    comparison = demo.compare(tmp_path / "a.wav", 2.0).ours
-    expected = torch.cat([comparison.probabilities, comparison.moved_probabilities]).sort().values
+    ours_alone = demo.compare(tmp_path / "a.wav", 2.0).ours
+    assert isinstance(ours_alone, Side)
+    expected = torch.cat([ours_alone.probabilities, ours_alone.moved_probabilities]).sort().values
     assert lengths == pytest.approx(expected.tolist())
 
 
@@ -188,12 +201,29 @@ def test_an_image_is_turned_on_the_page(tmp_path: Path) -> None:
     fitted = resize_to(torch.from_numpy(picture)[None] / 255, (28, 28))[None]
     assert torch.equal(demo.input(tmp_path / "four.png"), fitted)
     assert torch.equal(demo.input(tmp_path / "four.png", negative=True), 1 - fitted)
+    assert maps.axes[0].get_xlabel() == "28 × 28 pixels, resized from 280 × 280 as in training"
+    assert "**Plain twin, untrained**: CNN. Its answers are random" in demo.about()
+
+
+def test_the_network_of_sounds_that_is_shipped_can_be_shown(tmp_path: Path) -> None:
+    demo = Demo.load(PRETRAINED / "esc10")
+    assert demo.rate is not None
+    soundfile.write(tmp_path / "long.wav", examples.example_sound(demo.rate, 2 * demo.num_samples), demo.rate)
+    soundfile.write(tmp_path / "short.wav", examples.example_sound(demo.rate, 4000), demo.rate)
+    line, levels, *_ = demo.show(tmp_path / "long.wav", 2.0)
+    assert line.endswith("Ours: **0, to the last bit**.") and "Plain twin, untrained: **" in line
+    assert levels.axes[0].get_xlabel().endswith("the middle of 10.00 s")
+    short = tmp_path / "short.wav"
+    assert demo.note(short, demo.input(short)) == "0.50 s in silence"
+    between = demo.compare(tmp_path / "long.wav", 1.41)
+    assert "compared with those of the nearest step" in between.why and "over its levels" in between.ours.said
 
 
 def test_twins_that_do_not_fit_are_named(tmp_path: Path) -> None:
-    net = published(CNN(3, width=8, base=2**0.5), tmp_path / "net", classes=["a", "b", "c"])
-    other = published(CNN(3, width=8), tmp_path / "other", classes=["a", "b", "d"])
-    for twin, message in (net, "is a CNN; it must be a plain network"), (other, "was trained on other classes"):
+    kind = ImageInput(1)
+    net = published(CNN(3, width=8, base=2**0.5), tmp_path / "net", classes=["a", "b", "c"], input=kind)
+    other = published(CNN(3, width=8), tmp_path / "other", classes=["a", "b", "d"], input=kind)
+    for twin, message in (net, "is a CNN with a group; it must be a plain"), (other, "was trained on other classes"):
         with pytest.raises(ValueError, match=f"twin={twin} {message}"):
             Demo.load(net, twin)
 
@@ -201,7 +231,8 @@ def test_twins_that_do_not_fit_are_named(tmp_path: Path) -> None:
 def test_moves_are_found_on_any_grid() -> None:
     assert Move.on(Grid(1, "3/2"), 2.25) == Move(2.25, 0.0, 2, True)
     assert Move.on(Grid(1), 0.5) == Move(0.5, 0.0, -1, False)
-    assert Move.on(Grid(2), 1, 450).on_grid and not Move.on(Grid(2), 1, 100).on_grid
+    assert Move.on(Grid(2, rotations=4), 1, 450).on_grid and not Move.on(Grid(2, rotations=4), 1, 100).on_grid
+    assert not Move.on(Grid(2), 1, 90).on_grid and not Move.on(Grid(2, rotations=4), 1, 90, mirror=True).on_grid
 
 
 def test_pictures_of_classes_that_are_many(sounds: Pair) -> None:

@@ -33,6 +33,39 @@ def test_evaluate_gives_the_results_of_the_run(trained: Path, monkeypatch: pytes
     assert (trained / "checkpoints" / "best_transformed.png").exists()
 
 
+def test_predictions_of_the_run_s_own_test_are_in_its_folder_and_others_beside_the_checkpoint(
+    trained: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    of_the_training = pd.read_csv(run / "predictions.csv")
+    results = Results.load(run / "results.json")
+    assert len(of_the_training) == results.test_examples
+    right = of_the_training["truth"] == of_the_training["predicted"]
+    assert right.mean() == pytest.approx(results.test["accuracy"], rel=1e-6)
+    probabilities = of_the_training[[f"p_{name}" for name in results.classes]].to_numpy()
+    assert probabilities.sum(1) == pytest.approx(1, abs=1e-6)
+    assert [results.classes[row] for row in probabilities.argmax(1)] == of_the_training["predicted"].tolist()
+    assert all(Path(file).is_file() for file in of_the_training["file"])
+    (run / "predictions.csv").unlink()
+    for file in (run / "checkpoints").glob("*.csv"):
+        file.unlink()
+    evaluated(f"ckpt={run}", "rescale=[]", "views.num_scales=2")
+    pd.testing.assert_frame_equal(pd.read_csv(run / "predictions.csv"), of_the_training, rtol=1e-5)
+    views = pd.read_csv(run / "views_predictions.csv")
+    assert views["file"].tolist() == of_the_training["file"].tolist() and not views.equals(of_the_training)
+    assert not list((run / "checkpoints").glob("*.csv"))
+    before = (run / "predictions.csv").read_bytes()
+    evaluated(f"ckpt={run}", "rescale=[]", "++data.test_fold=3", "views.num_scales=2")
+    evaluated(f"ckpt={run}/checkpoints/last.ckpt", "rescale=[]")
+    assert (run / "predictions.csv").read_bytes() == before
+    assert {file.name for file in (run / "checkpoints").glob("*.csv")} == {
+        f"{name}_predictions.csv" for name in ("best", "views_best", "last")
+    }
+    elsewhere = pd.read_csv(run / "checkpoints" / "best_predictions.csv")["file"]
+    assert set(elsewhere).isdisjoint(of_the_training["file"])
+
+
 def test_evaluate_elsewhere_and_at_other_speeds(trained: Path, tmp_path: Path) -> None:
     root = write_set(tmp_path / "moved")
     changes = [f"ckpt={trained}/checkpoints/last.ckpt", f"++data.root={root}", f"++data.cache_dir={tmp_path}/cache"]

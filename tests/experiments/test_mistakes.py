@@ -46,6 +46,8 @@ def test_a_run_that_trains_nothing(option: str, sounds: Path, tmp_path: Path, mo
         ("trainer.accelerator=tpu", "torch_xla|TPU"),
         ("+model.color=red", "color"),
         ("model._target_=wavenets.models.None", "wavenets.models.None"),
+        ("+callbacks.x._target_=lightning.pytorch.callbacks.LearningRateFinder", "LearningRateFinder changes what"),
+        ("+callbacks.x._target_=lightning.pytorch.callbacks.BatchSizeFinder", "BatchSizeFinder changes what"),
         ("data.test_fold=null", "data.test_fold=None is not a fold"),
     ],
 )

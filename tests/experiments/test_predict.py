@@ -168,6 +168,29 @@ def test_the_command_writes_what_it_prints(
     assert not list(tmp_path.glob("*.partial"))
 
 
+def test_events_are_written_and_silence_is_in_none(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sound, noise at -70 dB, digital silence, sound: each of two windows."""
+    sound = noise(1600)
+    parts = [sound, sound / np.abs(sound).max() * 10 ** (-70 / 20), np.zeros(1600), sound]
+    soundfile.write(tmp_path / "night.wav", np.concatenate(parts), RATE, subtype="FLOAT")
+    common = f"files=[{tmp_path}/night.wav]", f"events={tmp_path}/events", "threshold=0"
+    for silence, ends in (-60, [(0, 0.2), (0.6, 0.8)]), (-80, [(0, 0.4), (0.6, 0.8)]), ("null", [(0, 0.4), (0.6, 0.8)]):
+        assert command(monkeypatch, trained, *common, f"silence={silence}", f"windows={tmp_path}/windows.csv") == 0
+        lines = [line.split("\t") for line in (tmp_path / "events" / "night.txt").read_text().splitlines()]
+        times = sorted({(float(begin), float(end)) for begin, end, _ in lines})
+        assert times == ends and len(lines) == 3 * len(ends)  # of every class
+        marks = [row["silent"] for row in rows(tmp_path / "windows.csv")]
+        assert marks == list("00111100" if silence == -60 else "00001100")
+        assert "silent" in capsys.readouterr().out
+    assert command(monkeypatch, trained, *common, "format=raven", "threshold={class0:1,class1:1,class2:1}") == 0
+    assert (tmp_path / "events" / "night.selections.txt").read_text().count("\n") == 1  # the head
+    assert command(monkeypatch, trained, *common, "threshold={owl:0.5}") == "error: " + (
+        "threshold has the unknown class owl; the classes are class0, class1, class2"
+    )
+
+
 def test_one_table_and_a_count_of_each_class(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

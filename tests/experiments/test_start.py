@@ -24,7 +24,8 @@ def test_a_wheel_holds_the_commands_and_their_configuration(tmp_path: Path, monk
         shutil.copytree(REPOSITORY / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in "setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE":
         shutil.copy(REPOSITORY / file, source)
-    expected = {str(file.relative_to(source)) for file in source.rglob("*.yaml")}
+    expected = {f"experiments/{file.relative_to(source)}" for file in source.rglob("*.yaml")}  # nothing else is "conf"
+    expected |= {str(file.relative_to(source)) for file in (source / "experiments" / "examples").iterdir()}
     code = {file.relative_to(source) for file in source.glob("*/**/*.py")}
     expected |= {str(file) for file in code if file.parts[0] != "tests"}
     monkeypatch.chdir(source)
@@ -33,7 +34,7 @@ def test_a_wheel_holds_the_commands_and_their_configuration(tmp_path: Path, monk
     assert {name for name in wheel.namelist() if ".dist-info/" not in name} == expected | {"wavenets/py.typed"}
 
     wheel.extractall(tmp_path / "site")
-    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "conf").mkdir(parents=True)
     start = [sys.executable, "-m", "experiments.train", "experiment=esc10_m5", "--cfg", "job"]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     done = subprocess.run(start, cwd=tmp_path / "mine", env=environment, capture_output=True, text=True)

@@ -10,71 +10,33 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
-import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 
-from experiments import evaluate, study, train
+from experiments import evaluate
 from experiments.launch import local as pool
-from experiments.launch.job import Job, Test
+from experiments.launch.job import Job, Test, config_dir
 from experiments.launch.plan import Plan
 from experiments.report.grid import Arm, Cell, Study, table
 from experiments.results import Results
 from experiments.run import Run
 from tests.experiments.runs import CONF, tiny
+from tests.experiments.studies import ARMS, arguments, in_this_process, run_study
 
 fork = multiprocessing.get_context("fork")
-
-
-ARMS = {"one": ["model=mnet", "model.depth=3"], "other": ["model=mnet", "model.depth=3", "batch_size=4"]}
-
-
-def arguments(sounds: Path, folder: Path, epochs: int = 1, **changes: Any) -> list[str]:
-    """Write a study; return the command line that runs it."""
-    options = [*tiny(sounds, "model=mnet", "model.depth=3"), f"trainer.max_epochs={epochs}", "wavelet_loss=0"]
-    values = {
-        **{"title": "A study", "about": "Of noise.", "arms": ARMS, "overrides": options, "choose": {}},
-        **{"fractions": [1.0], "seeds": [3], "folds": [2]},
-    }
-    file = folder / "conf" / "study" / "mine.yaml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save({key: value for key, value in (values | changes).items() if value is not None}, file)
-    return ["study=mine", f"hydra.searchpath=[file://{folder}/conf]", f"folder={folder}"]
-
-
-def run_study(*arguments: str) -> tuple[Study, list[Job | Test]]:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("study", list(arguments), return_hydra_config=True)
-        HydraConfig.instance().set_config(cfg)
-        return study.study(cfg)
 
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The command lines of the trainings, which are done in this process."""
-    seen = []
+    seen: list[list[str]] = []
 
     def run(jobs: Sequence[Job | Test], processes: int, tell: Callable[[Job | Test, bool], None]) -> list[Job | Test]:
-        torch.set_num_threads(1)
-        for job in jobs:
-            if not job.file.exists():
-                seen.append(job.arguments)
-                if isinstance(job, Test):
-                    changes = [f"++{a}" if a.startswith("data.") else a for a in job.arguments]
-                    evaluate.evaluate(compose("evaluate", changes))
-                    continue
-                Run(job.folder).folder.mkdir(parents=True, exist_ok=True)
-                resume = next((a for a in job.arguments if a.startswith("resume=")), None)
-                cfg = compose("train", job.arguments, return_hydra_config=True)
-                HydraConfig.instance().set_config(cfg)
-                with open_dict(cfg):
-                    del cfg["hydra"]
-                cfg = train.resumed(cfg, job.arguments) if resume else cfg
-                train.train(cfg, job.folder)
-                tell(job, job.file.exists())
-        return []
+        seen.extend(job.arguments for job in {job.file: job for job in jobs if not job.file.exists()}.values())
+        return in_this_process(jobs, processes, tell)
 
     monkeypatch.setattr(pool, "run", run)
     return seen
@@ -101,6 +63,12 @@ def test_a_grid_chooses_on_validation_and_tests_no_other(
     assert sum(command[0].startswith("resume=") for command in commands) == 2  # what was chosen is not trained again
     assert len(commands) == 8
     assert Study.load(tmp_path / "study.json") == result
+    test = {(cell.arm, cell.fraction): cell.test for cell in result.cells}
+    assert {(one.arm, one.against, one.fraction, one.examples) for one in result.paired} == {
+        ("other", "one", fraction, 3) for fraction in (0.5, 1.0)
+    }
+    for one in result.paired:  # the examples that both runs were tested on
+        assert one.difference == pytest.approx(test["other", one.fraction] - test["one", one.fraction], abs=2e-5)
     assert "4/4" in capsys.readouterr().out
 
     commands.clear()  # again: nothing is left to do; a new name is no new run, another configuration is
@@ -128,9 +96,14 @@ def test_arms_on_views_share_a_training_and_all_are_tested_elsewhere(
     columns, rows = table(result)
     assert "slow, or not" in columns and [row[0] for row in rows] == ["plain", "on two"]
     assert Study.load(tmp_path / "study.json") == result
+    assert [one.difference for one in result.paired] == pytest.approx([views.test - plain.test], abs=2e-5)
+    (predictions,) = folder.glob("views_*_predictions.csv")
+    right = pd.read_csv(predictions)
+    right.assign(predicted=right["truth"]).to_csv(predictions, index=False)
     commands.clear()
-    run_study(*arguments(sounds, tmp_path, arms=arms, tests=tests))
+    again, _ = run_study(*arguments(sounds, tmp_path, arms=arms, tests=tests))
     assert commands == []
+    assert [one.difference for one in again.paired] == pytest.approx([1 - plain.test], abs=2e-5)  # of the arm's views
 
 
 def evaluated(*arguments: str) -> Results:
@@ -257,8 +230,8 @@ def test_values_that_are_no_numbers_are_chosen_as_they_are() -> None:
 
 def test_a_training_has_the_configurations_of_the_user() -> None:
     for given in ["--config-dir", "mine"], ["--config-dir=mine"], ["-cd", "mine"]:
-        assert pool._config_dir([*given, "study=own"]) == ["--config-dir", "mine"]
-    assert pool._config_dir(["study=own", "processes=1"]) == []
+        assert config_dir([*given, "study=own"]) == ["--config-dir", "mine"]
+    assert config_dir(["study=own", "processes=1"]) == []
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in (CONF / "study").glob("*.yaml")))

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from experiments.cores import cores
 from experiments.data.bad_files import check_policy, missing, warn_skipped
 from experiments.data.image.fit import FITS, fit_to, height_and_width
+from experiments.data.image.statistics import statistics
 from experiments.data.image.transforms import Crop
 from experiments.data.inputs import IGNORED, INSTANCE, Image
 from experiments.data.source import Source, Stage, as_target
@@ -35,6 +36,7 @@ class Images(NamedTuple):
         instances: Files of the numbers of the objects; ``None`` for images of which they are unknown.
         roi: Files of the regions of interest, outside of which a mask does not count; ``None`` for whole images.
         mpp: Side of a pixel, in microns. ``None``: unknown.
+        group: Groups, such as patients. ``None``: there are none.
     """
 
     path: Sequence[Path]
@@ -44,6 +46,7 @@ class Images(NamedTuple):
     instances: Sequence[Path | None] | None = None
     roi: Sequence[Path | None] | None = None
     mpp: float | None = None
+    group: Sequence[str] | None = None
 
 
 class ImageSet(Source):
@@ -63,6 +66,7 @@ class ImageSet(Source):
         crops_per_image: Number of windows of each image in an epoch.
         foreground: Share of the windows around a random pixel of a class other than the first.
         range: Values that become 0 and 1, see `read_image`.
+        mean, std: Of each channel, by which networks normalise images, or "imagenet". ``None``: they do not.
         background: Colour behind transparent pixels and around padded images, from 0 to 255.
         transformation: What tests on transformed images do: "rescaling", "rotation" or "reflection".
         mask_values: Value of each class in masks, see `read_mask`.
@@ -85,13 +89,15 @@ class ImageSet(Source):
         crops_per_image: int = 1,
         foreground: float = 0.0,
         range: Sequence[float] | None = None,
+        mean: Sequence[float] | str | None = None,
+        std: Sequence[float] | str | None = None,
         background: float = 255,
         transformation: str = "rescaling",
         mask_values: Sequence[int] | None = None,
         ignore: int | None = None,
         on_bad_file: str = "raise",
     ) -> None:
-        for key, value in {"channels": channels, "crops_per_image": crops_per_image}.items():
+        for key, value in ("channels", channels), ("crops_per_image", crops_per_image):
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"data.{key}={value} is not a whole number above 0")
         for key, word, known in ("fit", fit, FITS), ("transformation", transformation, OF_IMAGES):
@@ -107,17 +113,16 @@ class ImageSet(Source):
         self.listed, self.classes, self.channels, self.on_bad_file = listed, list(classes), channels, on_bad_file
         self.size, self.fit = None if size is None else height_and_width("size", size), fit
         self.range, self.background = None if range is None else (range[0], range[1]), background
-        self.mask_values, self.ignore = mask_values, ignore
+        self.mask_values, self.ignore, self.mean_std = mask_values, ignore, statistics(mean, std, channels)
         self.transforms = [] if crop is None else [Crop(height_and_width("crop", crop), foreground)]
-        self.repeats = crops_per_image
-        self.transformation = OF_IMAGES[transformation]
+        self.repeats, self.transformation = crops_per_image, OF_IMAGES[transformation]
         self.test_factors = TESTED[type(self.transformation)]
         if listed.target is None:
-            masks = listed.mask or [None] * len(listed.path)
-            if without := [path for path, mask in zip(listed.path, masks, strict=True) if mask is None]:
-                raise ValueError(f"{without[0]} has no mask; list one for each image, or remove its line")
-        self._exists = self._exist()
-        self._memory, self._free = dict[int, tuple[Tensor, Any]](), MEMORY
+            for path, mask in zip(listed.path, listed.mask or [None] * len(listed.path), strict=True):
+                if mask is None:
+                    raise ValueError(f"{path} has no mask; list one for each image, or remove its line")
+        self.group_of = dict(zip(listed.path, listed.group or [], strict=False))
+        self._exists, self._memory, self._free = self._exist(), dict[int, tuple[Tensor, Any]](), MEMORY
 
     def __getstate__(self) -> dict[str, Any]:
         # Each loading process reads for itself; pickled images would be a copy of the memory.
@@ -142,7 +147,7 @@ class ImageSet(Source):
         """Kind of input that the images are."""
         sizes = {self.size} if self.size or self.transforms else set(self._sizes.values())
         mpp = self.listed.mpp if self.size is None or self.fit == "crop" else None
-        return Image(self.channels, sizes.pop() if len(sizes) == 1 else None, mpp)
+        return Image(self.channels, sizes.pop() if len(sizes) == 1 else None, mpp, *self.mean_std)
 
     def files(self, stage: Stage) -> list[Path]:
         """Return the files of a stage, in the order of the items of `split`."""
@@ -157,10 +162,8 @@ class ImageSet(Source):
             example = self.fitted(x), as_target(self.listed.target[row])
         else:
             example = self.fitted(x), self.fitted(self._mask(row, (x.shape[1], x.shape[2])))
-        needed = sum(part.nbytes for part in example if isinstance(part, Tensor))
-        if needed <= self._free:
-            self._free -= needed
-            self._memory[row] = example
+        if (needed := sum(part.nbytes for part in example if isinstance(part, Tensor))) <= self._free:
+            self._free, self._memory[row] = self._free - needed, example
         return example
 
     def read(self, file: Path) -> Tensor:

@@ -1,5 +1,6 @@
 """CHASE_DB1: 28 photographs of the retinas of 14 children with their vessels."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ class CHASEDB1(ImageSet):
 
     Args:
         root: Folder of the set.
+        split: "published", or "all": every image is a test image, for networks that were trained on other sets.
         val_share: Share of the training children to validate on.
         seed: Seed of the choice of these children.
         observer: Whose masks are used, 1 or 2.
@@ -37,6 +39,7 @@ class CHASEDB1(ImageSet):
     def __init__(
         self,
         root: Path | str,
+        split: str = "published",
         val_share: float = 0.2,
         seed: int = 0,
         observer: int = 1,
@@ -45,8 +48,14 @@ class CHASEDB1(ImageSet):
     ) -> None:
         if observer not in OBSERVERS:
             raise ValueError(f"data.observer={observer} is unknown; choose 1 or 2")
+        if split not in ("published", "all"):
+            raise ValueError(f"data.split={split} is unknown; choose published or all")
         examples = read_chase(Path(root).expanduser(), observer, cache_dir)
-        super().__init__(images(hold_out(examples, val_share, seed), VESSELS), VESSELS, **options)
+        if split == "all":
+            examples = [replace(example, part="test") for example in examples]
+        else:
+            examples = hold_out(examples, val_share, seed)
+        super().__init__(images(examples, VESSELS), VESSELS, **options)
 
 
 def read_chase(root: Path, observer: int, cache_dir: Path | str) -> list[Example]:

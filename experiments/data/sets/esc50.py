@@ -33,4 +33,4 @@ class ESC50(AudioFolds):
         if self.subset == "esc10":
             table = table[table["esc10"].astype(str) == "True"]
         paths = [root / "audio" / str(name) for name in table["filename"]]
-        return Metadata(paths, table["fold"], table["target"], table["category"])
+        return Metadata(paths, table["fold"], table["target"], table["category"], table.get("src_file"))

@@ -67,7 +67,7 @@ class Folder:
         )
         if groups:
             check_groups(groups, stages)
-        return make(Images(paths, stages, target), classes, made_of, options)
+        return make(Images(paths, stages, target, group=groups), classes, made_of, options)
 
 
 def _usable(root: Path) -> list[Path]:

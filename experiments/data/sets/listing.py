@@ -91,7 +91,7 @@ class CSV:
         stages, made_of = _split(table, file, Automatic(target, groups, folds, seed), test_fold, val_fold)
         if groups:
             check_groups(groups, stages)
-        listed = Images(paths, stages, target, **images, mpp=_mpp(table, file))
+        listed = Images(paths, stages, target, **images, mpp=_mpp(table, file), group=groups)
         return make(listed, list(classes), made_of, options)
 
 

@@ -77,7 +77,7 @@ class NNUNet(ImageSet):
         given = {"mask_values": [labels[name] for name in classes], "ignore": ignore}
         options |= {key: value for key, value in given.items() if options.get(key) is None}
         paths, masks = zip(*cases, strict=True)
-        super().__init__(Images(paths, stages, mask=masks), classes, described, **options)
+        super().__init__(Images(paths, stages, mask=masks, group=groups), classes, described, **options)
         self.folds = made_of
 
     def read(self, file: Path) -> Tensor:

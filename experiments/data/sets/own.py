@@ -193,7 +193,7 @@ def make(listed: Images, classes: Sequence[str], folds: Mapping[Stage, list[Fold
     elif listed.target is None:
         raise ValueError(f"{listed.path[0]} is not an image; masks are for images")
     else:
-        made = AudioSet(Recordings(listed.path, listed.stage, listed.target), classes, **given)
+        made = AudioSet(Recordings(listed.path, listed.stage, listed.target, listed.group), classes, **given)
     made.folds = folds
     return made
 

@@ -148,6 +148,7 @@ def images(examples: Sequence[Example], classes: Sequence[str], mpp: float | Non
         [example.instances for example in examples],
         [example.roi for example in examples],
         mpp,
+        [example.group for example in examples] if grouped else None,
     )
 
 

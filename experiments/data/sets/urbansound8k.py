@@ -22,4 +22,4 @@ class UrbanSound8K(AudioFolds):
         )
         files = zip(table["fold"], table["slice_file_name"], strict=True)
         paths = [root / "audio" / f"fold{fold}" / str(name) for fold, name in files]
-        return Metadata(paths, table["fold"], table["classID"], table["class"])
+        return Metadata(paths, table["fold"], table["classID"], table["class"], table.get("fsID"))

@@ -25,11 +25,13 @@ class Recordings(NamedTuple):
         path: The files.
         stage: ``"train"``, ``"val"`` or ``"test"``; others are left out.
         target: Labels (N,), 0 or 1 for each class (N, num_classes), or numbers (N, K) in float64.
+        group: Groups, such as speakers. ``None``: there are none.
     """
 
     path: Sequence[Path]
     stage: Sequence[str]
     target: np.ndarray
+    group: Sequence[str] | None = None
 
 
 class AudioSet(Source):
@@ -92,6 +94,7 @@ class AudioSet(Source):
             raise ValueError("data.duration=null keeps the whole length of recordings; set data.window to cut them")
         if window and duration and window > duration:
             raise ValueError(f"data.window={window} s is longer than data.duration={duration} s")
+        self.group_of = dict(zip(recordings.path, recordings.group or [], strict=False))
         self.classes, self.sample_rate, self.num_samples = list(classes), sample_rate, round(length * sample_rate)
         self.hop_samples = round((hop or length) * sample_rate)
         self.cropped = None if duration is None else round(duration * sample_rate)
@@ -164,6 +167,7 @@ class Metadata(NamedTuple):
     fold: Iterable[int]
     target: Iterable[int]
     name: Iterable[str]
+    group: Iterable[Any] | None = None  # what a recording was cut from
 
 
 class AudioFolds(AudioSet):
@@ -190,7 +194,10 @@ class AudioFolds(AudioSet):
         classes: list[str] = table.sort_values("target")["name"].unique().tolist()
         stages = {fold: stage for stage, folds in self.folds.items() for fold in folds}
         recordings = Recordings(
-            list(table["path"]), list(table["fold"].map(stages)), table["name"].map(classes.index).to_numpy()
+            list(table["path"]),
+            list(table["fold"].map(stages)),
+            table["name"].map(classes.index).to_numpy(),
+            list(table["group"].astype(str)) if table["group"].notna().all() else None,
         )
         super().__init__(recordings, classes, **options)
 

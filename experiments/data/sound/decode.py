@@ -1,6 +1,5 @@
 """Audio files as mono sounds of one rate, decoded block by block: whole, or their middle as a clip of fixed length."""
 
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +12,12 @@ import numpy as np
 import soundfile
 import soxr
 
+from experiments.data.sound.containers import UNKNOWN, File, fault
+
 BLOCK = 2**16  # samples that are decoded at once
 MARGIN = 1000  # samples that are read before and after what is wanted; more than the resampler's filter is long
 MAX_RATIO = 1000.0  # of a file's rate and the clip's; beyond it, the file's head is wrong
 MAX_PEAK = 100.0  # of floating-point samples, where 1 is full scale; beyond it, they are in another unit
-SIZES = r"(?:data|SSND|Data Size|Riff size|riff)\s*: (\d+) \(should be (\d+)\)"  # in what libsndfile notes
-UNKNOWN = 2**62  # samples; libsndfile states more of a file that does not state its length
 MP3_DELAY = 2304  # samples that the end of an MP3 file may lack
 FRAME, HOP = 2048, 512  # samples, in which the loudness is measured to cut silence off, as librosa does
 
@@ -73,7 +72,7 @@ def decode(
         OSError: The file cannot be read.
     """
     with opened(path, sample_rate, trim) as sound:
-        if whole or trim is not None or not sound.file.seekable():
+        if whole or trim is not None or not sound.file.repeatable:
             clip, total = np.concatenate(list(sound.blocks())), sound.length
             first = max(0, (total - num_samples) // 2)
             return fit(clip if whole else clip[first : first + num_samples], max(num_samples, total * whole))
@@ -96,14 +95,14 @@ class Sound:
         begin: First sample of the sound, counted from the start of the file: it lies behind silence that is cut off.
     """
 
-    def __init__(
-        self, path: Path | str, file: soundfile.SoundFile, sample_rate: int, trim: float | None = None
-    ) -> None:
+    def __init__(self, path: Path | str, file: File, sample_rate: int, trim: float | None = None) -> None:
         _check_head(path, file, sample_rate)
-        self.path, self.file, self.sample_rate = path, file, sample_rate
-        self.first, self.last, self.peak = 0, file.frames, 1.0
+        self.path, self.file, self.sample_rate, self.frames = path, file, sample_rate, file.frames
+        if file.repeatable and file.frames > UNKNOWN:
+            self.frames = sum(map(len, self._mono(0, file.frames)))
+        self.first, self.last, self.peak = 0, self.frames, 1.0
         if trim is not None or file.subtype in ("FLOAT", "DOUBLE"):
-            if not file.seekable():
+            if not file.repeatable:
                 raise AudioError(path, "cannot be read twice, as its loudness must be known first: save it to a disk")
             self._scan(trim)
         self.begin = round(self.first * sample_rate / file.samplerate)
@@ -141,7 +140,7 @@ class Sound:
         begin = max(0, spare // 2 // new - margin)
         end = ceil((spare // 2 + num_samples) / new) + margin
         if spare <= 0:
-            begin, end = 0, ceil(self.file.frames / step)
+            begin, end = 0, ceil(self.frames / step)
         mono = np.concatenate(list(self._mono(begin * step, end * step)))
         clip = self._levelled(librosa.resample(mono, orig_sr=rate, target_sr=self.sample_rate, res_type="soxr_hq"))
         first = max(0, spare // 2) - begin * new
@@ -149,8 +148,8 @@ class Sound:
 
     def _mono(self, first: int, last: int) -> Iterator[np.ndarray]:
         """Yield the mean of the channels, from one sample of the file to another."""
-        if self.file.seekable():
-            last = min(last, self.file.frames)
+        if self.file.repeatable:
+            last = min(last, self.frames)
             self.file.seek(first)
         while first < last:
             block = self.file.read(min(BLOCK, last - first), dtype="float32", always_2d=True)
@@ -161,13 +160,13 @@ class Sound:
                 mono = block.mean(axis=1)
             self._check_finite(mono)
             yield mono
-        if self.file.seekable() and last - first > MP3_DELAY:
+        if self.file.repeatable and MP3_DELAY < last - first < UNKNOWN:
             raise AudioError(self.path, f"is cut short: it holds {first:,} of {last:,} samples")
 
     def _scan(self, trim: float | None) -> None:
         """Find the loudest sample, and where the sound begins and ends."""
         energies, peak, rest = [], 0.0, np.empty(0, np.float32)
-        for block in self._mono(0, self.file.frames):
+        for block in self._mono(0, self.frames):
             peak = max(peak, float(np.abs(block).max()))
             rest = np.concatenate([rest, block])
             parts = rest[: len(rest) // HOP * HOP].reshape(-1, HOP)
@@ -182,7 +181,7 @@ class Sound:
             power = np.convolve(parts, np.ones(FRAME // HOP))[FRAME // HOP // 2 - 1 :][: len(parts)] / FRAME
             decibels = 10 * np.log10(np.maximum(power, 1e-10) / max(power.max(), 1e-10))
             loud = np.flatnonzero(decibels > -trim)
-            self.first, self.last = int(loud[0]) * HOP, min(self.file.frames, int(loud[-1] + 1) * HOP)
+            self.first, self.last = int(loud[0]) * HOP, min(self.frames, int(loud[-1] + 1) * HOP)
 
     def _levelled(self, block: np.ndarray) -> np.ndarray:
         self._check_finite(block)
@@ -207,8 +206,7 @@ def opened(path: Path | str, sample_rate: int, trim: float | None = None) -> Ite
             if not content.read(1):
                 raise AudioError(path, "cannot be decoded (it is empty)")
     try:
-        # By its name: libsndfile reads an open file by calling Python, and swallows a Ctrl-C within the call.
-        with soundfile.SoundFile(str(path)) as file:
+        with File(path) as file:
             yield Sound(path, file, sample_rate, trim)
     except AudioError:
         raise
@@ -220,15 +218,11 @@ def opened(path: Path | str, sample_rate: int, trim: float | None = None) -> Ite
         raise AudioError(path, f"cannot be decoded ({' '.join(str(error).split())})") from error
 
 
-def _check_head(path: Path | str, file: soundfile.SoundFile, sample_rate: int) -> None:
+def _check_head(path: Path | str, file: File, sample_rate: int) -> None:
     if file.frames == 0:
         raise AudioError(path, "has no samples")
-    if file.frames > UNKNOWN:
-        raise AudioError(path, "does not state how long it is: encode it again, not to a pipe")
-    # libsndfile makes do with what there is, and notes it. Writers to a pipe do not know the size and put the largest.
-    for said, there in re.findall(SIZES, file.extra_info):
-        if int(there) < 0.99 * int(said) and int(said) < 0x7FFF0000:
-            raise AudioError(path, f"is cut short: it holds {int(there):,} of {int(said):,} bytes")
+    if problem := fault(path, file):
+        raise AudioError(path, problem)
     if not 1 / MAX_RATIO <= file.samplerate / sample_rate <= MAX_RATIO:
         problem = f"says that its rate is {file.samplerate} Hz, which cannot be changed to {sample_rate} Hz"
         raise AudioError(path, problem)

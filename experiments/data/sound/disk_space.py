@@ -8,6 +8,8 @@ from pathlib import Path
 import soundfile
 from rich.filesize import decimal
 
+from experiments.data.sound.containers import UNKNOWN
+
 log = logging.getLogger(__name__)
 
 
@@ -39,6 +41,7 @@ def check_room(
 
 def _samples(path: Path, sample_rate: int, num_samples: int) -> int:
     try:
-        return max(num_samples, round(soundfile.info(path).duration * sample_rate))
+        info = soundfile.info(path)
     except (OSError, RuntimeError):  # decoding reports what is wrong with it
         return 0
+    return num_samples if info.frames > UNKNOWN else max(num_samples, round(info.duration * sample_rate))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import inf, log10
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ SOUNDS = {
     *(".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64", ".w64", ".wav"),
 }
 ROUNDING = 0.01  # a recording that is longer than a clip by less than this share of it is one clip
-SILENT = 1e-4  # greatest amplitude of a silent window: -80 dB below full scale
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,10 @@ class Window:
     clip: np.ndarray
 
     @property
-    def silent(self) -> bool:
-        """Whether no sample is louder than -80 dB."""
-        return bool(np.abs(self.clip).max() < SILENT)
+    def level(self) -> float:
+        """The loudest sample, in decibels relative to full scale; minus infinity of digital silence."""
+        peak = float(np.abs(self.clip).max())
+        return 20 * log10(peak) if peak else -inf
 
 
 def is_sound(file: Path) -> bool:

@@ -1,5 +1,6 @@
 """The task of one class for each example."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 
 from experiments.data.wrappers import labels
 from experiments.training.tasks.class_weights import ClassWeights, of_counts, prepared, weights_of
-from experiments.training.tasks.task import Task, kind
+from experiments.training.tasks.task import Task, kind, named
 
 
 class MultiClass(Task):
@@ -91,6 +92,12 @@ class MultiClass(Task):
     def details(self) -> dict[str, Metric]:
         """Return the ``confusion`` matrix of counts; rows are the truth, columns the prediction."""
         return {"confusion": _Confusion(self.num_classes)}
+
+    def rows(self, logits: Tensor, target: Tensor, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield ``truth``, ``predicted`` and the probabilities ``p_CLASS`` of each example of a batch."""
+        truth, predicted = _labels(target).tolist(), logits.argmax(1).tolist()
+        for true, likeliest, p in zip(truth, predicted, self.probabilities(logits.float()), strict=True):
+            yield {"truth": classes[true], "predicted": classes[likeliest], **named("p", classes, p)}
 
 
 def _labels(target: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The task of any number of classes for each example."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from experiments.data.wrappers import labels
 from experiments.training.tasks.class_weights import ClassWeights, prepared, weights_of
-from experiments.training.tasks.task import Task, kind
+from experiments.training.tasks.task import Task, kind, named
 
 
 class MultiLabel(Task):
@@ -86,6 +87,11 @@ class MultiLabel(Task):
     def details(self) -> dict[str, Metric]:
         """Return the ``class_average_precision``; NaN where a label is on none or on all of the examples."""
         return {"class_average_precision": _EachAveragePrecision(self.num_classes, average="none")}
+
+    def rows(self, logits: Tensor, target: Tensor, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield ``truth_CLASS``, 0 or 1, and the probabilities ``p_CLASS`` of each example of a batch."""
+        for true, p in zip((target >= 0.5).int(), self.probabilities(logits.float()), strict=True):
+            yield {**named("truth", classes, true), **named("p", classes, p)}
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the sigmoid of each logit."""

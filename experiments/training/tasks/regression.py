@@ -1,6 +1,6 @@
 """Regression: one or several numbers for each example."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score
 
-from experiments.training.tasks.task import Task
+from experiments.training.tasks.task import Task, named
 
 
 class Regression(Task):
@@ -44,6 +44,7 @@ class Regression(Task):
             if values is not None and (isinstance(values, str) or len(values) != num_classes):
                 raise ValueError(f"task.{name}={values} is not one for each number; the data has {num_classes}")
         super().__init__(num_classes, monitor, mode)
+        self.given = {name: values for name, values in (("mean", mean), ("std", std)) if values is not None}
         self.mean = torch.tensor([0.0] * num_classes if mean is None else list(mean), dtype=torch.float64)
         self.std = torch.tensor([1.0] * num_classes if std is None else list(std), dtype=torch.float64)
         if not (self.std > 0).all():
@@ -91,6 +92,15 @@ class Regression(Task):
         logits = _at_least_single(logits)
         return logits * self.std.to(logits) + self.mean.to(logits)
 
+    def rows(self, logits: Tensor, target: Tensor, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield ``truth`` and ``predicted`` of each example of a batch; of several numbers with their names."""
+        for pair in zip(target.view(len(logits), -1), self.values(logits), strict=True):
+            columns = {"truth": pair[0], "predicted": pair[1]}
+            if self.num_classes == 1:
+                yield {what: values.item() for what, values in columns.items()}
+            else:
+                yield {k: v for what, values in columns.items() for k, v in named(what, classes, values).items()}
+
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the `values`: the results of a regression are numbers, not probabilities."""
         return self.values(logits)
@@ -100,7 +110,9 @@ class Regression(Task):
         return (probabilities - self.mean.to(probabilities)) / self.std.to(probabilities)
 
     def prepare(self, source: Any) -> dict[str, Any]:
-        """Compute the ``mean`` and ``std`` of each number over the training examples, in float64.
+        """Compute the ``mean`` and ``std`` of each number over the training examples, in float64, unless given.
+
+        If both are given, as in a run that continues, no example is read.
 
         Args:
             source: The data. If its training set has ``labels``, no example is read.
@@ -108,6 +120,8 @@ class Regression(Task):
         Raises:
             ValueError: A number is not finite, or the same in all examples.
         """
+        if len(self.given) == 2:
+            return {}
         examples = source.split("train")
         labels = getattr(examples, "labels", None)
         if labels is None:
@@ -121,7 +135,7 @@ class Regression(Task):
                 raise ValueError(f"{name} of training example {item} is {column[item]}; remove it, or set the value")
             if column.min() == column.max():
                 raise ValueError(f"{name} is {column[0]:g} in all training examples; remove it from the targets")
-        return {"mean": values.mean(0).tolist(), "std": values.std(0).tolist()}
+        return {"mean": values.mean(0).tolist(), "std": values.std(0).tolist()} | self.given
 
 
 def _at_least_single(values: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Segmentation: one class at every position of a map."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from experiments.training.tasks.pixels import (
     foreground_mean,
     overlap,
 )
-from experiments.training.tasks.task import Task
+from experiments.training.tasks.task import Task, of_one_process
 
 
 class Segmentation(Task):
@@ -167,6 +168,15 @@ class Segmentation(Task):
     def scores(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the Dice coefficient of each example, the mean over its foreground classes; 1 without foreground."""
         return foreground_mean(overlap(confusions(logits, target, self.num_classes))[0]).nan_to_num(1.0)
+
+    def rows(self, logits: Tensor, target: Tensor, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield the metrics of each image of a batch alone."""
+        metrics = self.metrics().to(logits.device)
+        of_one_process(metrics)
+        for one, true in zip(logits.split(1), target.split(1), strict=True):
+            metrics.reset()
+            metrics.update(one, true)
+            yield {name: value.item() for name, value in metrics.compute().items()}
 
     def _truth(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return class numbers (B, …), `IGNORED` where a position does not count."""

@@ -1,6 +1,6 @@
 """The base class of tasks: the loss, the metrics, and the meaning of a network's output."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -56,6 +56,17 @@ class Task:
         """Return how good each output of a batch is, (B,), to choose examples to look at. ``None``: there are none."""
         return None
 
+    def rows(self, logits: Tensor, target: Tensor, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield what predictions.csv has of each example of a batch; a task that does not define it has the ``loss``.
+
+        Args:
+            logits: Outputs of the network.
+            target: Targets of the data.
+            classes: Names of the classes.
+        """
+        for one, true in zip(logits.split(1), target.split(1), strict=True):
+            yield {"loss": self.loss(one, true).item()}
+
     def prepare(self, source: Any) -> Mapping[str, Any]:
         """Return arguments of the task that the training examples decide. They are kept in the configuration."""
         return {}
@@ -80,6 +91,16 @@ def shown(name: str, value: float) -> str:
         ('50.0%', '0.500')
     """
     return f"{value:.1%}" if name.endswith("accuracy") else f"{value:.3f}"
+
+
+def named(what: str, classes: Sequence[str], values: Tensor) -> dict[str, Any]:
+    """Return values of the classes of an example by name.
+
+    Example:
+        >>> named("p", ["cat", "dog"], torch.tensor([0.25, 0.75]))
+        {'p_cat': 0.25, 'p_dog': 0.75}
+    """
+    return {f"{what}_{name}": value for name, value in zip(classes, values.tolist(), strict=True)}
 
 
 def kind(target: Tensor) -> str:

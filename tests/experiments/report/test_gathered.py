@@ -49,6 +49,16 @@ def test_the_mean_is_over_the_folds_of_each_seed(tmp_path: Path) -> None:
     assert found.spread == "± is the standard deviation over 3 seeds, each the mean over 4 folds."
 
 
+def test_the_first_folder_has_the_first_arm(tmp_path: Path) -> None:
+    one, other = write_run(tmp_path / "b", 1, name="mine"), write_run(tmp_path / "a", 1, name="theirs")
+    assert list(gathered("both", [one, other]).arms) == ["mine", "theirs"]
+    for folder, predicted in (one, "xx"), (other, "xy"):
+        rows = [f"{n}.wav,x,{name},0.5,0.5\n" for n, name in enumerate(predicted)]
+        (folder / "predictions.csv").write_text("file,truth,predicted,p_x,p_y\n" + "".join(rows))
+    (found,) = gathered("both", [one, other]).paired
+    assert (found.arm, found.against, found.difference, found.p) == ("theirs", "mine", -0.5, 1.0)
+
+
 def test_what_the_configurations_differ_in_is_an_arm_of_its_own(tmp_path: Path) -> None:
     # The command lines are alike: the difference is in files that they name, or that were edited in between.
     write_run(tmp_path / "a", 1)

@@ -119,6 +119,16 @@ def test_prepare_computes_mean_and_deviation(labels: bool) -> None:
     np.testing.assert_allclose([one["mean"], one["std"]], [[targets[:, 1].mean()], [targets[:, 1].std()]], rtol=1e-12)
 
 
+def test_what_is_given_is_kept_and_nothing_is_read_for_it() -> None:
+    targets = np.random.default_rng(0).normal([5, -2], [1, 3], (100, 2))
+    for labels in True, False:
+        found = Regression(2, mean=MEAN).prepare(Numbers(targets, labels))
+        assert found["mean"] == MEAN and found["std"] == pytest.approx(targets.std(0).tolist(), rel=1e-12)
+        assert Regression(2, std=STD).prepare(Numbers(targets, labels))["std"] == STD
+    unreadable: Any = None  # as a run that continues, which has both in its configuration
+    assert Regression(2, MEAN, STD).prepare(unreadable) == {}
+
+
 @pytest.mark.parametrize("labels", [True, False])
 def test_prepare_refuses(labels: bool) -> None:
     targets = np.array([[1, 0.1], [2, 0.1], [3, 0.1]])

@@ -128,6 +128,7 @@ def test_a_group_stays_in_one_fold(tmp_path: Path) -> None:
         data = Folder(tmp_path, group=group)
         patients = [{file.parent.name for file in data.files(stage)} for stage in STAGES]
         assert [len(some) for some in patients] == [6, 2, 2] and len(set().union(*patients)) == 10
+        assert all(file.parent.name == data.group_of[file] for file in data.files("test"))
     with pytest.raises(ValueError, match=r"data.group=P does not|data.group=P is not a regular expression with paren"):
         Folder(tmp_path, group="P")
 

@@ -87,6 +87,13 @@ def test_items_are_the_clips_with_their_labels(urbansound: Path) -> None:
             np.testing.assert_array_equal(x[0], int(level) / 64)
 
 
+def test_the_group_of_a_clip_is_the_recording_that_it_was_cut_from(urbansound: Path, esc50: Path) -> None:
+    data: Any = UrbanSound8K(**options(urbansound))
+    assert len(data.group_of) == 30 and all(path.name.split("-")[0] == group for path, group in data.group_of.items())
+    subset: Any = ESC50(**options(esc50), subset="esc10")
+    assert len(subset.group_of) == 10 and set(subset.group_of.values()) == {"1"}
+
+
 def test_esc50_and_its_subset(esc50: Path) -> None:
     data: Any = ESC50(**options(esc50))
     assert data.classes == ["dog", "cow", "hen", "chainsaw"]

@@ -107,6 +107,8 @@ def test_folds_are_drawn_if_the_list_has_none(tmp_path: Path) -> None:
         by_group = stages(group=group)
         of = [{int(name) // 3 if group == "patient" else name[0] for name in stage} for stage in by_group]
         assert all(of) and not of[0] & of[1] and not of[0] & of[2] and not of[1] & of[2]
+    groups = CSV(file, **options(tmp_path, group="patient")).group_of
+    assert len(groups) == 30 and all(int(path.stem) // 3 == int(patient) for path, patient in groups.items())
 
 
 def test_validation_examples_are_drawn_from_training_examples(tmp_path: Path) -> None:

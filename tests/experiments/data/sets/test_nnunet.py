@@ -99,6 +99,7 @@ def test_a_group_stays_in_one_fold(tmp_path: Path) -> None:
     data: Any = NNUNet(write_set(tmp_path, cases=25), folds=3, group=r"eye_(\d)")
     groups = [{file.name[4] for file in data.files(stage)} for stage in STAGES]
     assert sorted(chain(*groups)) == ["0", "1", "2"]
+    assert {data.group_of[file] for file in data.files("test")} == groups[2]
 
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:

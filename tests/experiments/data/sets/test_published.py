@@ -85,3 +85,4 @@ def test_a_group_in_two_stages() -> None:
     listed = [Example(Path(f"{part}.png"), part, "a", group="patient 7") for part in ("train", "test")]
     with pytest.raises(ValueError, match="the group patient 7 is in train and in test"):
         images(listed, ["a"])
+    assert images(listed[:1], ["a"]).group == ["patient 7"]

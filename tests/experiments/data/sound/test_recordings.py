@@ -90,7 +90,7 @@ def test_a_window_ends_where_the_recording_ends(tmp_path: Path) -> None:
 def test_silent_windows_are_marked(tmp_path: Path) -> None:
     x = np.concatenate([noise(4000), np.zeros(4000), np.full(4000, 0.9e-4), np.full(4000, 1.3e-4)])
     soundfile.write(tmp_path / "x.wav", x, RATE, subtype="FLOAT")
-    assert [w.silent for w in read_windows(tmp_path / "x.wav", RATE, 4000)] == [False, True, True, False]
+    assert [w.level <= -80 for w in read_windows(tmp_path / "x.wav", RATE, 4000)] == [False, True, True, False]
 
 
 def test_one_factor_for_all_of_a_file(tmp_path: Path) -> None:
@@ -119,17 +119,10 @@ def test_samples_in_another_unit_are_refused(tmp_path: Path) -> None:
         decode.decode(tmp_path / "x.wav", RATE, 800)
 
 
-def test_odd_files_are_audio_errors(tmp_path: Path) -> None:
+def test_a_file_without_a_head_is_an_audio_error(tmp_path: Path) -> None:
     (tmp_path / "x.raw").write_bytes(b"0" * 1000)
     with pytest.raises(AudioError, match=r"x\.raw cannot be decoded"):
         decode.decode(tmp_path / "x.raw", RATE, 800)
-    soundfile.write(tmp_path / "x.flac", noise(8000), RATE)
-    content = bytearray((tmp_path / "x.flac").read_bytes())
-    content[21] &= 0xF0  # the number of samples in the head, as an encoder to a pipe leaves it
-    content[22:26] = bytes(4)
-    (tmp_path / "x.flac").write_bytes(content)
-    with pytest.raises(AudioError, match="does not state how long it is"):
-        decode.decode(tmp_path / "x.flac", RATE, 800)
 
 
 def test_a_pipe_is_read(tmp_path: Path) -> None:
