@@ -1,5 +1,6 @@
 """What the documentation shows runs; the site builds without a warning and sends no request to anywhere."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,9 +9,10 @@ from pathlib import Path
 import pytest
 import setuptools
 import torch
+from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from docs import models
+from docs import models, released
 from wavenets.models import CNN, MNet
 
 ROOT = Path(__file__).parents[1]
@@ -34,9 +36,7 @@ def test_the_site_builds_and_is_all_of_it(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     pages = {page.relative_to(tmp_path).as_posix(): page.read_text() for page in tmp_path.rglob("*.html")}
-    assert {"index.html", "guide/idea.html", "api/nn.html", "examples/rescaled_sound.html", "results.html"} <= set(
-        pages
-    )
+    assert {"index.html", "guide/idea.html", "api/nn.html", "examples/segmentation.html", "results.html"} <= set(pages)
     assert 'class="doc doc-object-name doc-class-name">LiftingConv1d' in pages["api/nn.html"]
     by_tag = r"<(?:script|img|iframe|source)[^>]*\ssrc=[\"']?(?:https?:)?//"
     by_link = r"<link[^>]*(?:stylesheet|preconnect|preload)[^>]*//"
@@ -70,6 +70,14 @@ def test_the_table_of_models_is_up_to_date() -> None:
         (line,) = (line for line in lines if line.startswith(f"| `{choice}` "))
         row = models.row(choice, [])
         assert line.split("|")[:-2] == row.split("|")[:-2]  # without the accuracy
+
+
+def test_the_table_of_the_released_network_is_that_of_its_file(tmp_path: Path) -> None:
+    results = json.loads(released.FILE.read_text())
+    assert released.table(results) in (ROOT / "docs" / "guide" / "canonical.md").read_text()
+    released.draw(results, tmp_path / "again.png")
+    again, kept = (Image.open(file).size for file in (tmp_path / "again.png", released.FILE.with_suffix(".png")))
+    assert again == kept
 
 
 def test_the_multiply_adds_of_models() -> None:

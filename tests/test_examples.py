@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,22 +27,24 @@ from wavenets.testing import assert_equivariant, map_error
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "examples").glob("*.ipynb"))
 
 
-def printed(cell: NotebookNode) -> str:
-    return "".join(output.get("text", "") for output in cell.get("outputs", []) if output.get("name") == "stdout")
+def outputs(notebook: NotebookNode) -> list[NotebookNode]:
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+def all_printed(notebook: NotebookNode) -> str:
+    return "".join(output.get("text", "") for output in outputs(notebook) if output.get("name") == "stdout")
 
 
 def pictures(notebook: NotebookNode) -> int:
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return sum("image/png" in output.get("data", {}) for output in outputs)
+    return sum("image/png" in output.get("data", {}) for output in outputs(notebook))
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 def test_notebook(file: Path) -> None:
     kept, fresh = (nbformat.read(file, as_version=4) for _ in range(2))
     NotebookClient(fresh, resources={"metadata": {"path": str(file.parent)}}).execute()
-    exact = [(printed(a), printed(b)) for a, b in zip(kept.cells, fresh.cells, strict=True) if "base 2:" in printed(a)]
-    assert len(exact) == 1
-    assert exact[0][0] == exact[0][1] and exact[0][0].count("[0.0, 0.0, 0.0, 0.0]") == 3
+    zeros = [re.findall(r".*: (?:0\.0|\[0\.0(?:, 0\.0)+\])$", text, re.M) for text in map(all_printed, (kept, fresh))]
+    assert zeros[0] == zeros[1] and len(zeros[0]) >= 3
     assert pictures(kept) == pictures(fresh) >= 2
     assert all(len(line) <= 88 for cell in kept.cells for line in cell.source.splitlines())  # they fit a page
 
