@@ -65,7 +65,7 @@ def test_a_clip_of_a_file_that_is_cut_short_is_not_made(kind: str, share: float,
         decode(path, RATE, 800)
 
 
-@pytest.mark.parametrize("kind", FORMATS.keys() - {"sph"})
+@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "sph"])
 def test_files_that_were_joined_are_named(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{kind}"
     first = sound(path)
