@@ -1,7 +1,9 @@
 PYTHON ?= python3
 BIN = .venv/bin
 ESC50 ?= data/ESC-50
-WEIGHTS = esc10 digits_rotated digits_rotated_plain
+WEIGHTS = esc10 digits_rotated digits_rotated_plain vessels nuclei
+ON_SCALES = model.base=1.41421356 model.num_scales=4 model.readout=max model.dropout=0.3 \
+	augment.rescale.low=0.5 augment.rescale.high=2 'rescale=[0.5,0.71,1.41,2]'
 
 # Lists these targets
 help:
@@ -32,7 +34,7 @@ test-browser: .venv/installed
 	$(BIN)/pip install --quiet --editable ".[demo]" playwright --constraint constraints.txt
 	$(BIN)/pytest tests/test_demo_browser.py
 
-# Trains the networks in pretrained/ and writes them there. ESC-10 is in data/ESC-50, or in ESC50=FOLDER
+# Trains the networks in pretrained/ and writes them there. ESC-10 is in data/ESC-50 or ESC50=FOLDER, others in data/
 weights: $(WEIGHTS:%=runs/weights/%/results.json)
 	$(BIN)/python -m experiments.report.weights $(^D)
 
@@ -44,6 +46,12 @@ runs/weights/digits_rotated/results.json: | .venv/installed
 
 runs/weights/digits_rotated_plain/results.json: | .venv/installed
 	$(BIN)/python -m experiments.train experiment=digits_rotated model.rotations=null model.width=22 augment=turn trainer=cpu folder=$(@D)
+
+runs/weights/vessels/results.json: | .venv/installed
+	$(BIN)/python -m experiments.train experiment=drive_unet $(ON_SCALES) folder=$(@D)
+
+runs/weights/nuclei/results.json: | .venv/installed
+	$(BIN)/python -m experiments.train experiment=monuseg_unet $(ON_SCALES) folder=$(@D)
 
 # Writes docs/results.md from the studies in runs/studies, and docs/models.md
 results: .venv/installed

@@ -12,7 +12,7 @@ from mkdocs.structure.pages import Page
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages."""
     root = Path(config.config_file_path).parent
-    for page in sorted([*root.glob("*.md"), *root.glob("examples/*.ipynb")]):
+    for page in sorted([*root.glob("*.md"), *root.glob("examples/*.ipynb"), *root.glob("pretrained/**/*.md")]):
         uri = page.relative_to(root).as_posix()
         files.append(File(uri, str(root), config.site_dir, config.use_directory_urls))
     return files

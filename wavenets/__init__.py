@@ -33,4 +33,4 @@ from wavenets.levels import Levels
 from wavenets.nn import equivariant
 
 __all__ = ["Grid", "Levels", "equivariant", "functional", "kernels", "losses", "models", "nn", "testing", "tiles"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
