@@ -103,7 +103,7 @@ def _first(part: Override) -> str | None:
 def _error(config: str, overrides: list[str]) -> Exception | None:
     try:
         compose(config, overrides)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: a group is null
         return error
     return None
 

@@ -43,6 +43,8 @@ def one_line_errors() -> Iterator[None]:
 def _one_line(error: Exception) -> str | None:
     if isinstance(error, MissingMandatoryValue):
         return f"error: {error.full_key}=… is missing; --help explains it"
+    if str(error).startswith("Expected more than 1 value per channel"):  # of torch
+        return f"error: batch norm cannot train on one value per channel; set a larger batch_size ({error})"
     if not isinstance(error, InstantiationException):
         return f"error: {error}"
     cause = error.__cause__  # what a constructor raised

@@ -72,6 +72,8 @@ def check(cfg: DictConfig, trained: Trained) -> None:
     if cfg.rescale_to_mpp and isinstance(trained.card.input, Image) and trained.card.input.mpp is None:
         raise ValueError("rescale_to_mpp=true needs the microns per pixel of the training, which are unknown")
     for key in FILES:
+        if cfg[key] is not None and Path(cfg[key]).expanduser().is_dir():
+            raise ValueError(f"{key}={cfg[key]} is a folder; name a file to write")
         if cfg[key] is not None and not Path(cfg[key]).expanduser().parent.is_dir():
             raise FileNotFoundError(f"{Path(cfg[key]).parent} not found; create it first, to write {key}={cfg[key]}")
 

@@ -43,7 +43,7 @@ def check_metadata(table: pd.DataFrame) -> None:
 
 
 def check_files(paths: Sequence[Any], folds: Iterable[Any] | None = None) -> None:
-    """Check that no file is listed twice, also not by two names or through a link.
+    """Check that no file is listed twice, also not by two names or through a link of any kind.
 
     Args:
         paths: Files of the examples.
@@ -52,13 +52,22 @@ def check_files(paths: Sequence[Any], folds: Iterable[Any] | None = None) -> Non
     Raises:
         ValueError: A file is listed twice.
     """
-    seen: dict[str, tuple[int, Any, Any]] = {}
+    seen: dict[Any, tuple[int, Any, Any]] = {}
     for row, (path, fold) in enumerate(zip(paths, folds if folds is not None else [""] * len(paths), strict=True)):
-        first, other, before = seen.setdefault(os.path.realpath(path), (row, path, fold))
+        first, other, before = seen.setdefault(_identity(path), (row, path, fold))
         if first != row:
             names = f"{path} is" if str(other) == str(path) else f"{other} and {path} are one file,"
             where = "" if folds is None else f" (in {before} and {fold})"
             raise ValueError(f"{names} listed twice{where}; keep one line of it")
+
+
+def _identity(path: Any) -> Any:
+    """Return what a file has in common with its links, also with hard ones."""
+    try:
+        stat = os.stat(path)
+    except OSError:  # it is missing, and reported elsewhere
+        return os.path.realpath(path)
+    return stat.st_dev, stat.st_ino
 
 
 def check_names(names: Iterable[Any]) -> None:
@@ -75,7 +84,7 @@ def check_names(names: Iterable[Any]) -> None:
     seen: dict[str, str] = {}
     for name in dict.fromkeys(map(str, names)):
         visible = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
-        key = unicodedata.normalize("NFC", visible).strip().casefold()
+        key = " ".join(unicodedata.normalize("NFC", visible).split()).casefold()
         if (other := seen.setdefault(key, name)) != name:
             raise ValueError(
                 f"the classes {other!a} and {name!a} differ in case, blanks or invisible characters alone; write them "
@@ -136,7 +145,7 @@ def log_counts(source: Source, stages: Sequence[Stage] = get_args(Stage)) -> Non
     """Log how many examples of each class the stages have, and warn of classes without training examples.
 
     Args:
-        source: The set. Stages whose dataset has no attribute ``labels`` are left out: reading them takes time.
+        source: The set. Without an attribute ``labels`` or ``present`` of a dataset, only its length is logged.
         stages: The stages to count.
     """
     for stage in stages:
@@ -144,6 +153,8 @@ def log_counts(source: Source, stages: Sequence[Stage] = get_args(Stage)) -> Non
             continue
         examples: Any = source.split(stage)
         targets = labels(examples) if hasattr(examples, "labels") else None
+        if targets is None:
+            targets = getattr(examples, "present", None)
         if targets is None:
             log.info("%s: %d examples", stage, len(examples))
             continue
@@ -153,8 +164,11 @@ def log_counts(source: Source, stages: Sequence[Stage] = get_args(Stage)) -> Non
         if len(names) > MANY:
             each = f"{len(names)} classes of {counts.min()} to {counts.max()}"
         log.info("%s: %d examples (%s)", stage, len(targets), each)
-        if stage == "train" and (without := [name for name, n in zip(names, counts, strict=True) if n == 0]):
-            log.warning("no training example has the class %s, which cannot be learned", ", ".join(without))
+        without = ", ".join(name for name, n in zip(names, counts, strict=True) if n == 0)
+        if without and stage == "train":
+            log.warning("no training example has the class %s, which cannot be learned", without)
+        elif without and stage == "val" and getattr(examples, "present", None) is not None:
+            log.warning("no validation mask has the class %s, of which the Dice is 0 or not a number", without)
 
 
 def split_folds(folds: Iterable[Fold], test_fold: Fold, val_fold: Fold | None = None) -> dict[Stage, list[Fold]]:

@@ -102,8 +102,11 @@ def _check_lines(text: str, separator: str, quoting: Literal[0, 3]) -> None:
     """Check that each line is a row, which has no more fields than the head.
 
     Raises:
-        ValueError: A quotation mark makes several lines one field, or a field has no name.
+        ValueError: A quotation mark makes several lines one field, a field has no name, two have the same, or it is no
+            text.
     """
+    if "\0" in text:
+        raise ValueError("it is not a text")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting)
     width, line = 0, 1
     for fields in reader:
@@ -113,6 +116,8 @@ def _check_lines(text: str, separator: str, quoting: Literal[0, 3]) -> None:
                 "save the list as .tsv"
             )
         width = width or len(fields)
+        if line == 1 and (twice := {name for name in map(str.strip, fields) if name and fields.count(name) > 1}):
+            raise ValueError(f"it has the column {', '.join(sorted(twice))} twice")
         if any(fields[width:]):
             raise ValueError(f"line {line} has {len(fields)} fields, the head {width}")
         line = reader.line_num + 1

@@ -1,5 +1,6 @@
 """A trained network on all views of its inputs, without training."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from wavenets.sizes import downscaled_size, least_size
 
 DEFAULTS: dict[str, Any] = {"num_scales": 1, "base": 2, "rotations": 1, "mirrored": False, "finer": 0, "mode": "mean"}
 MODES = "mean", "max", "confident"
+MOST = 2**28  # positions of an input, 1 GB for each channel
 
 
 def asked_views(views: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -57,7 +59,10 @@ def on_views(network: nn.Module, task: Task, views: Mapping[str, Any] | None) ->
     except ValueError as error:
         raise ValueError(f"views.base={base}: {error}") from error
     wrapped = equivariant(network, grid, num_scales, mode, isinstance(task, Segmentation), finer)
-    wrapped.min_size = _min_size(getattr(network, "min_size", 1), grid, num_scales - finer)  # type: ignore[assignment]
+    size = _min_size(getattr(network, "min_size", 1), grid, num_scales - finer)
+    if size**ndim > MOST:
+        raise ValueError(f"views.num_scales={num_scales} needs inputs of {' × '.join([f'{size:,}'] * ndim)}; set fewer")
+    wrapped.min_size = size  # type: ignore[assignment]
     return wrapped.train(network.training)
 
 
@@ -109,6 +114,4 @@ def _min_size(least: int, grid: Grid, num_scales: int) -> int:
         return size
 
     size = max(least, least_size(num_scales, grid.ratio, grid.ndim))
-    while coarsest(size) < least:
-        size += 1
-    return size
+    return size if size > MOST else bisect_left(range(2 * MOST), least, lo=size, key=coarsest)

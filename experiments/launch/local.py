@@ -35,7 +35,12 @@ def run(
         processes: Number of them at a time, each with one thread; they share the GPUs. ``None``: as many as there are
             GPUs or, without GPUs, cores.
         tell: Function that is called with each that has ended, and whether it succeeded.
+
+    Raises:
+        ValueError: The number of processes is none.
     """
+    if processes is not None and not (type(processes) is int and processes > 0):
+        raise ValueError(f"processes={processes} is not a whole number above 0")
     waiting = list({job.file: job for job in jobs if not job.file.exists()}.values())  # each once
     gpus, running, failed = devices(), dict[int, tuple[Any, Job | Test]](), []
     processes = processes or len(gpus) or cores()

@@ -50,7 +50,7 @@ def make_trainer(cfg: DictConfig, run: Run, task: Task) -> tuple[L.Trainer, Epoc
         The trainer, and the log of its epochs.
 
     Raises:
-        ValueError: An argument is unknown, or a callback is not possible.
+        ValueError: An argument is unknown or of a wrong kind, or a callback is not possible.
     """
     make = instantiate(cfg.trainer, _partial_=True)
     asked: dict[str, Any] = make.keywords
@@ -75,13 +75,16 @@ def make_trainer(cfg: DictConfig, run: Run, task: Task) -> tuple[L.Trainer, Epoc
     on_gpu = torch.cuda.is_available() and asked.get("accelerator") != "cpu"
     if unknown := sorted(asked.keys() - signature(L.Trainer).parameters.keys()):
         raise ValueError(f"trainer.{unknown[0]} is unknown; see the arguments of Lightning's Trainer")
-    trainer: L.Trainer = make(
-        **{key: value for key, value in ours.items() if key not in asked},
-        callbacks=[epochs, keep, *callbacks, *checkpoints(run, task)],
-        plugins=[WholeFiles(), *as_list(asked.get("plugins"))],
-        logger=logger or False,
-        sync_batchnorm=bool(asked.get("sync_batchnorm")) and on_gpu,  # torch has it for GPUs only
-    )
+    try:
+        trainer: L.Trainer = make(
+            **{key: value for key, value in ours.items() if key not in asked},
+            callbacks=[epochs, keep, *callbacks, *checkpoints(run, task)],
+            plugins=[WholeFiles(), *as_list(asked.get("plugins"))],
+            logger=logger or False,
+            sync_batchnorm=bool(asked.get("sync_batchnorm")) and on_gpu,  # torch has it for GPUs only
+        )
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"a value of trainer.… is of a wrong kind: {error}") from error
     return trainer, epochs
 
 

@@ -24,6 +24,7 @@ from tests.experiments.runs import short
         ('name="été"', "été"),
         ("name='a~b'", "a~b"),
         ("rescale=[1,2]", [1, 2]),
+        ("files=[~/a,été b.wav, c]", ["/home/jürgen/a", "été b.wav", "c"]),
     ],
 )
 def test_values(argument: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from experiments.errors import one_line_errors
 from experiments.run import Run
 from tests.experiments.runs import composed, short
 from tests.experiments.runs import train_command as command
@@ -48,6 +49,8 @@ def test_a_run_that_trains_nothing(option: str, sounds: Path, tmp_path: Path, mo
         ("model._target_=wavenets.models.None", "wavenets.models.None"),
         ("+callbacks.x._target_=lightning.pytorch.callbacks.LearningRateFinder", "LearningRateFinder changes what"),
         ("+callbacks.x._target_=lightning.pytorch.callbacks.BatchSizeFinder", "BatchSizeFinder changes what"),
+        ("trainer.max_time=5", "a value of trainer.… is of a wrong kind"),
+        ("views.num_scales=50", "views.num_scales=50 needs inputs of "),
         ("data.test_fold=null", "data.test_fold=None is not a fold"),
     ],
 )
@@ -66,3 +69,8 @@ def test_the_folder_is_free_after_an_error(sounds: Path, tmp_path: Path, monkeyp
         command(monkeypatch, *short(sounds), "seed=-1", f"folder={tmp_path}")
     with Run(tmp_path).held():
         assert composed().seed == 0
+
+
+def test_batch_norm_of_one_value_names_the_remedy() -> None:
+    with pytest.raises(SystemExit, match=r"^error: batch norm .* set a larger batch_size"), one_line_errors():
+        torch.nn.BatchNorm1d(2)(torch.zeros(1, 2))

@@ -230,6 +230,7 @@ def test_bad_files_are_named(
         ("hop=0", "hop=0 is not a number of seconds above 0"),
         ("json=none/x.json", "none not found; create it first, to write json=none/x.json"),
         ("csv=none/x.csv", "none not found"),
+        ("csv=.", "csv=. is a folder; name a file to write"),
         ("maps=x", "maps=x is for images; ckpt=.* was trained on sounds"),
         ("overlays=true", "overlays=true needs a folder to write to; add maps=FOLDER"),
         ("files=[]", "is empty; name at least one file"),

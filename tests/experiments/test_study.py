@@ -149,6 +149,12 @@ def job(folder: Path, name: str) -> Job:
     return Job(name, folder / name, ("model=mnet", "model.depth=3"), 3)
 
 
+@pytest.mark.parametrize("processes", [0, -1, 1.5, "many"])
+def test_a_wrong_number_of_processes(processes: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"processes={processes} is not a whole number above 0"):
+        pool.run([job(tmp_path, "a")], processes)
+
+
 def test_processes_take_turns_and_failures_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     running: list[Any] = []
     most, gpus, told = [], [], {}

@@ -30,8 +30,7 @@ class Images(NamedTuple):
     Attributes:
         path: Files of the images.
         stage: ``"train"``, ``"val"`` or ``"test"``; others are left out.
-        target: Labels (N,), 0 or 1 for each class (N, num_classes), or numbers (N, K) in float64. ``None``: there are
-            masks.
+        target: Labels (N,), 0 or 1 for each class (N, num_classes), or numbers (N, K) in float64. ``None``: masks.
         mask: Files of the masks.
         instances: Files of the numbers of the objects; ``None`` for images of which they are unknown.
         roi: Files of the regions of interest, outside of which a mask does not count; ``None`` for whole images.
@@ -60,8 +59,7 @@ class ImageSet(Source):
         classes: Names of the classes; of masks, in the order of their numbers.
         channels: Number of channels, see `read_image`.
         size: Height and width of all images. ``None``: they stay as they are.
-        fit: How images get this size. "resize": both sides are resized. "pad": images that are too large shrink, and
-            the rest is background. "crop": the middle is taken, and what is too small is padded.
+        fit: How images get this size: "resize" both sides, "pad" (and shrink what is too large), or "crop" the middle.
         crop: Side, or height and width, of random windows to train on. ``None``: training on whole images.
         crops_per_image: Number of windows of each image in an epoch.
         foreground: Share of the windows around a random pixel of a class other than the first.
@@ -116,7 +114,7 @@ class ImageSet(Source):
         self.mask_values, self.ignore, self.mean_std = mask_values, ignore, statistics(mean, std, channels)
         self.transforms = [] if crop is None else [Crop(height_and_width("crop", crop), foreground)]
         self.repeats, self.transformation = crops_per_image, OF_IMAGES[transformation]
-        self.test_factors = TESTED[type(self.transformation)]
+        self.test_factors, self._present = TESTED[type(self.transformation)], dict[int, np.ndarray]()
         if listed.target is None:
             for path, mask in zip(listed.path, listed.mask or [None] * len(listed.path), strict=True):
                 if mask is None:
@@ -157,11 +155,9 @@ class ImageSet(Source):
         """Return the input and the target of a row of the table, at the size of the set."""
         if row in self._memory:
             return self._memory[row]
-        x = self.read(self.listed.path[row])
-        if self.listed.target is not None:
-            example = self.fitted(x), as_target(self.listed.target[row])
-        else:
-            example = self.fitted(x), self.fitted(self._mask(row, (x.shape[1], x.shape[2])))
+        x, targets = self.read(self.listed.path[row]), self.listed.target
+        size = x.shape[1], x.shape[2]
+        example = self.fitted(x), (self.fitted(self._mask(row, size)) if targets is None else as_target(targets[row]))
         if (needed := sum(part.nbytes for part in example if isinstance(part, Tensor))) <= self._free:
             self._free, self._memory[row] = self._free - needed, example
         return example
@@ -212,11 +208,13 @@ class ImageSet(Source):
     def _size(self, row: int) -> tuple[int, int] | str:
         """Return height and width of an image, or what is wrong with it."""
         try:
-            x, _ = self.example(row)
+            x, target = self.example(row)
         except ValueError as error:
             if self.on_bad_file == "raise":
                 raise
             return str(error)
+        if self.listed.target is None and (n := len(self.classes)):
+            self._present[row] = np.bincount(target.numpy().ravel() % INSTANCE, minlength=INSTANCE)[:n] > 0
         return x.shape[1], x.shape[2]
 
     def _check_one_size(self, rows: Sequence[int]) -> None:
@@ -237,11 +235,13 @@ class Examples(Dataset[tuple[Tensor, Any]]):
 
     Attributes:
         labels: Targets (N, …). ``None``: they are masks.
+        present: Whether a mask has each class (N, num_classes). ``None``: the targets are no masks.
     """
 
     def __init__(self, images: ImageSet, rows: Sequence[int]) -> None:
         self.images, self.rows = images, rows
         self.labels = None if images.listed.target is None else images.listed.target[list(rows)]
+        self.present = np.stack([images._present[row] for row in rows]) if self.labels is None else None
 
     def __len__(self) -> int:
         return len(self.rows)

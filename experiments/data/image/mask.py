@@ -66,9 +66,12 @@ def read_instances(file: Path, size: Size | None = None, image: Path | None = No
         Numbers of the instances (H, W), int64.
 
     Raises:
-        ValueError: If the file cannot be decoded, or has another size than its image.
+        ValueError: If the file cannot be decoded, has another size than its image, or has numbers below 0.
     """
-    return torch.from_numpy(_read_labels(file, size, image).astype(np.int64))
+    numbers = _read_labels(file, size, image).astype(np.int64)
+    if numbers.min() < 0:
+        raise ValueError(f"{file} has the value {numbers.min()}; objects are numbered from 1, and 0 is background")
+    return torch.from_numpy(numbers)
 
 
 def read_aperio_xml(file: Path, size: Size) -> Tensor:
@@ -150,6 +153,8 @@ def _read_labels(file: Path, size: Size | None, image: Path | None) -> np.ndarra
     """Read whole numbers (H, W) from a file, and check its size."""
     file = Path(file)
     pixels = decode(file, indices=True)
+    if pixels.alpha and np.ptp(pixels.values[..., :-1]) == 0 < np.ptp(pixels.values[..., -1]):
+        raise ValueError(f"{file} differs in its opacity alone; save it with one number for each pixel, opaque")
     labels, *others = np.moveaxis(pixels.values[..., :-1] if pixels.alpha else pixels.values, -1, 0)
     if labels.dtype.kind not in "biu":
         raise ValueError(f"{file} has values with decimals; a mask has whole numbers")

@@ -155,6 +155,10 @@ def _unit(values: np.ndarray, bits: int, file: Path, range: Range | None = None)
 def _check_values(values: np.ndarray, file: Path) -> None:
     """Check that values can be put into [0, 1] by their type."""
     low, high = values.min(), values.max()
+    if np.isinf([low, high]).any():
+        raise ValueError(
+            f"{file} has infinite values; replace them, or set data.range=[LOWEST,HIGHEST], which clips them"
+        )
     if low < 0 or high > (1 if values.dtype.kind in "bf" else 65_535):
         raise ValueError(
             f"{file} has values from {low} to {high}; data.range=[{low},{high}] maps them to black and white"

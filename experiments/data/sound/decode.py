@@ -1,6 +1,7 @@
 """Audio files as mono sounds of one rate, decoded block by block: whole, or their middle as a clip of fixed length."""
 
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -214,7 +215,7 @@ def opened(path: Path | str, sample_rate: int, trim: float | None = None) -> Ite
         raise AudioError(path, f"cannot be decoded ({error.error_string})") from error
     except MemoryError as error:
         raise AudioError(path, "is too long for the memory") from error
-    except (RuntimeError, TypeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError, struct.error) as error:
         raise AudioError(path, f"cannot be decoded ({' '.join(str(error).split())})") from error
 
 

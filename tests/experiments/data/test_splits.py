@@ -92,11 +92,13 @@ def test_too_few_folds(folds: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", ["Dog", "DOG", " dog", "dog ", "d\u200bog", "dog\ufeff", "do\u00adg"], ids=lambda name: ascii(name)
+    "other",
+    ["Dog", "DOG", " dog", "dog ", "d\u200bog", "dog\ufeff", "do\u00adg", "hot  air", "hot\u00a0air"],
+    ids=lambda name: ascii(name),
 )
 def test_classes_that_look_alike(other: str) -> None:
     with pytest.raises(ValueError, match="differ in case, blanks or invisible characters alone"):
-        check_names(["cat", "dog", other])
+        check_names(["hot air", "dog", other])
 
 
 def test_accents_are_compared_as_they_look() -> None:
@@ -108,8 +110,9 @@ def test_accents_are_compared_as_they_look() -> None:
 def test_a_file_under_two_names_is_listed_twice(tmp_path: Path) -> None:
     (tmp_path / "0.wav").touch()
     (tmp_path / "link.wav").symlink_to("0.wav")
+    (tmp_path / "hard.wav").hardlink_to(tmp_path / "0.wav")
     (tmp_path / "sub").mkdir()
-    for other in "link.wav", "./0.wav", "sub/../0.wav":
+    for other in "link.wav", "hard.wav", "./0.wav", "sub/../0.wav":
         with pytest.raises(ValueError, match=r"0.wav.* listed twice \(in train and test\)"):
             check_files([tmp_path / "0.wav", f"{tmp_path}/{other}"], ["train", "test"])
     check_files([tmp_path / "0.wav", tmp_path / "1.wav"])
@@ -171,6 +174,8 @@ def test_a_separator_at_the_end_of_lines(tmp_path: Path) -> None:
         ("file,label\na.wav,dog\nb.wav,dog,x\n", "line 3 has 3 fields, the head 2"),
         ('file,label\na.wav,"dog\nb.wav,dog\n', "a quotation mark in line 2 begins a field that goes on to line 3"),
         ("", "not a readable CSV file"),
+        ("file,label,label\na.wav,dog,cat\n", "has the column label twice"),
+        ("file,label\na\0.wav,dog\n", "is not a text"),
         ("name,label\na.wav,dog\n", r"lacks the column file \(it has name, label\)"),
     ],
 )

@@ -90,6 +90,7 @@ def test_a_network_of_another_library_is_of_the_dimensions_of_its_convolutions()
     ("views", "message"),
     [
         ({"num_scales": 0}, "views.num_scales=0 is not a whole number above 0"),
+        ({"num_scales": 40}, "views.num_scales=40 needs inputs of .* × .*; set fewer"),
         ({"num_scales": True}, "views.num_scales=True is not a whole number"),
         ({"rotations": 8}, "views.rotations=8 is not 1, 2 or 4"),
         ({"rotations": "four"}, "views.rotations=four is not 1, 2 or 4"),

@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 from experiments.data.image.fit import fit_to
 from experiments.data.image.image_set import Images, ImageSet
 from experiments.data.inputs import IGNORED, INSTANCE, Image
+from experiments.data.splits import log_counts
 from experiments.data.transforms import Mix
 from experiments.data.wrappers import Augmented
 from tests.experiments.data.image.sets import STAGES, labelled, masked, write_images, write_mask
@@ -46,6 +47,21 @@ def test_masks_are_aligned_class_numbers(tmp_path: Path) -> None:
         assert examples.labels is None and mask.dtype == torch.int64
         assert torch.equal(mask, (x[0] > 127.5 / 255).long())
         assert 0 < mask.sum() < mask.numel()
+
+
+def test_a_class_that_the_training_masks_lack(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files, all_classes = write_images(tmp_path, [(4, 5)] * 3), np.arange(20, dtype=np.uint8).reshape(4, 5) % 3
+    numbers = all_classes % 2, all_classes * 0, all_classes
+    masks = [write_mask(tmp_path / f"{row}_mask.png", values) for row, values in enumerate(numbers)]
+    caplog.set_level("INFO")
+    log_counts(ImageSet(Images(files, list(STAGES), mask=masks), ["background", "vessel", "rare"]))
+    assert caplog.messages == [
+        "train: 1 examples (background 1, vessel 1, rare 0)",
+        "no training example has the class rare, which cannot be learned",
+        "val: 1 examples (background 1, vessel 0, rare 0)",
+        "no validation mask has the class vessel, rare, of which the Dice is 0 or not a number",
+        "test: 1 examples (background 1, vessel 1, rare 1)",
+    ]
 
 
 def test_instances_and_the_region_of_interest(tmp_path: Path) -> None:

@@ -87,6 +87,20 @@ def test_colours_and_decimals(tmp_path: Path) -> None:
         read_mask(tmp_path / "a.tif", 4, (12, 17))
 
 
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_mask_in_the_opacity(tmp_path: Path, mode: str) -> None:
+    white = Image.new("L", (17, 12), 255)
+    Image.merge(mode, [white] * (len(mode) - 1) + [Image.fromarray(CLASSES * 80)]).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a\.png differs in its opacity alone"):
+        read_mask(tmp_path / "a.png", 2, (12, 17))
+
+
+def test_objects_have_no_numbers_below_zero(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[0, -1, 1]], np.int16))
+    with pytest.raises(ValueError, match=r"a\.tif has the value -1; objects are numbered from 1"):
+        read_instances(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.uint32])
 def test_instances(tmp_path: Path, dtype: type) -> None:
     numbers = np.arange(204).reshape(12, 17) * (300 if dtype is np.uint16 else 70_000)

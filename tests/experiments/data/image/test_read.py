@@ -88,6 +88,13 @@ def test_not_a_number(tmp_path: Path) -> None:
         read_image(tmp_path / "a.tif", 1)
 
 
+def test_infinite_values(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 0.5, np.inf]], np.float32))
+    with pytest.raises(ValueError, match=r"a\.tif has infinite values; replace them, or set data.range"):
+        read_image(tmp_path / "a.tif", 1)
+    assert read_image(tmp_path / "a.tif", 1, range=(0, 1)).tolist() == [[[0, 0.5, 1]]]
+
+
 @pytest.mark.parametrize(("highest", "remedy"), [(4095, "[0,4095]"), (255, "[0,255]"), (4096, None)])
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
 def test_fewer_bits_than_the_file(

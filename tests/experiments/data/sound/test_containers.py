@@ -149,3 +149,12 @@ def test_a_flac_file_of_unknown_length_is_trained_on(tmp_path: Path) -> None:
     make: Callable[..., Any] = Folder
     assert len(make(tmp_path / "set", duration=1.0, **options).split("train")) == 2
     assert len(make(tmp_path / "set", duration=None, window=0.5, **options).split("train")) == 2 * 6
+
+
+@pytest.mark.parametrize(
+    "head", [b".snd\0\0", b"RIFF", b"FORM\0\0", b"caff\0", b"NIST_1A\n   1024\n", b"fLaC\0", b"OggS\0"]
+)
+def test_a_file_that_ends_within_its_head(tmp_path: Path, head: bytes) -> None:
+    (tmp_path / "a.wav").write_bytes(head)
+    with pytest.raises(AudioError, match=r"a\.wav cannot be decoded"):
+        decode(tmp_path / "a.wav", RATE, LENGTH)
