@@ -25,6 +25,7 @@ from wavenets.models import UNet
 COMMANDS = sorted(file.stem for file in (CONF / "hydra" / "help").glob("*.yaml"))
 PLUGINS = {"hydra/launcher=joblib": "hydra_joblib_launcher", "hydra/sweeper=optuna": "hydra_optuna_sweeper"}
 NEEDED = {"augment": ["augment=sound"], "data": ["data=csv"], "model": ["model=cnn"]}  # for keys of a group
+NEEDED |= {f"model.{key}": ["model=timm"] for key in ("name", "pretrained")} | {"model.encoder": ["model=smp"]}
 KEY = re.compile(r"'[\w./+~]+=[^']+'|~?[\w./+]+=\S+|~[\w.]+")
 
 
@@ -79,7 +80,7 @@ def test_keys_that_are_often_set_compose() -> None:
     assert len(given) > 40
     for argument in given:
         key, equals, values = argument.strip("'").partition("=")
-        needed = NEEDED.get(key.lstrip("~").split(".")[0], [])
+        needed = NEEDED.get(key) or NEEDED.get(key.lstrip("~").split(".")[0], [])
         for value in values.split("|"):
             composes("train", [*(n for n in needed if n.split("=")[0] != key), f"{key}{equals}{value}"])
 
