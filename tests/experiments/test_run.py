@@ -55,7 +55,7 @@ def test_a_mistake_on_the_command_line_leaves_no_folder(tmp_path: Path, monkeypa
     monkeypatch.setattr(sys, "argv", ["train", "seed=-1", f"folder={tmp_path}/run"])
     with pytest.raises(SystemExit, match="seed=-1"):
         train.main()
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run").exists(), list((tmp_path / "run").iterdir())
 
 
 def test_a_folder_of_runs_stands_for_its_newest_finished_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,7 +2,6 @@
 
 import pickle
 import shutil
-import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -32,8 +31,11 @@ def test_a_study_that_is_interrupted_and_started_again(
     sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = [*arguments(sounds, tmp_path / "study"), "name=mine", "launcher=slurm"]
+    def interrupt(seconds: float) -> None:  # as Ctrl-C does, also where the process ignores its signal
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
-        patch.setattr(slurm.clock, "sleep", lambda _: signal.raise_signal(signal.SIGINT))
+        patch.setattr(slurm.clock, "sleep", interrupt)
         run_study(*command)
     assert end.value.code == 130 and len(slurm.queue()) == 2
     out, err = capsys.readouterr()
