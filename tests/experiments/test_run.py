@@ -2,6 +2,7 @@
 
 import logging
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -51,11 +52,11 @@ def test_a_start_that_fails_leaves_no_folder(tmp_path: Path) -> None:
         assert run.folder.exists() == kept
 
 
-def test_a_mistake_on_the_command_line_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["train", "seed=-1", f"folder={tmp_path}/run"])
-    with pytest.raises(SystemExit, match="seed=-1"):
-        train.main()
-    assert not (tmp_path / "run").exists(), list((tmp_path / "run").iterdir())
+def test_a_mistake_on_the_command_line_leaves_no_folder(tmp_path: Path) -> None:
+    start = [sys.executable, "-m", "experiments.train", "seed=-1", f"folder={tmp_path}/run"]
+    done = subprocess.run(start, capture_output=True, text=True)
+    assert done.returncode == 1 and "seed=-1" in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_of_runs_stands_for_its_newest_finished_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

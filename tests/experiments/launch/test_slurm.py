@@ -31,6 +31,7 @@ def test_a_study_that_is_interrupted_and_started_again(
     sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = [*arguments(sounds, tmp_path / "study"), "name=mine", "launcher=slurm"]
+
     def interrupt(seconds: float) -> None:  # as Ctrl-C does, also where the process ignores its signal
         raise KeyboardInterrupt
 
