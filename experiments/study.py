@@ -124,6 +124,7 @@ def _tested(results: Results | None) -> dict[str, Any]:
 
 
 def _run(jobs: Sequence[Job | Test], launch: Callable[..., list[Job | Test]]) -> list[Job | Test]:
+    jobs = list({job.file: job for job in jobs}.values())  # arms that differ in views share a training
     done = sum(job.file.exists() for job in jobs)
     if done:
         kind = "runs" if isinstance(jobs[0], Job) else "further tests"

@@ -68,7 +68,7 @@ class Plan:
         """
         arm, fraction, seed, fold = key
         overrides = [
-            *(override for override in (*self.common, *self.arms[arm]) if not override.startswith("views.")),
+            *self._parts(arm)[0],
             *(f"{name}={json.dumps(value)}" for name, value in chosen.items()),  # null, true, and texts in quotes
             *(f"fraction={fraction}", f"seed={seed}"),
             *([] if fold is None else [f"data.test_fold={fold}"]),
@@ -82,7 +82,7 @@ class Plan:
 
     def tested(self, key: tuple[str, float, int, Any], job: Job) -> dict[str, Test]:
         """Return the tests of a training beside its own: on the views of the arm, named "", and the further tests."""
-        views = [override for override in (*self.common, *self.arms[key[0]]) if override.startswith("views.")]
+        _, views = self._parts(key[0])
         tests = {name: (*views, *overrides, "rescale=[]") for name, overrides in self.tests.items()}
         if views:
             tests[""] = tuple(views)
@@ -91,7 +91,7 @@ class Plan:
                 f"{job.name}, {name or 'on views'}",
                 job.folder,
                 overrides,
-                f"{_slug(name or 'views')}_{hashlib.sha256(json.dumps(overrides).encode()).hexdigest()[:8]}",
+                f"{_slug(name or 'views')}_{_digest(overrides)}",
             )
             for name, overrides in tests.items()
         }
@@ -102,6 +102,12 @@ class Plan:
         if len(combinations) == 1:
             return [(combinations[0], self.job((arm, *self.first), combinations[0]))]
         return [(values, self.job((arm, *self.first), values, test=False)) for values in combinations]
+
+    def _parts(self, arm: str) -> tuple[list[str], list[str]]:
+        """Return the overrides by which an arm is trained, and the views that it is tested on."""
+        overrides = [*self.common, *self.arms[arm]]
+        views = [override for override in overrides if override.startswith("views.")]
+        return [override for override in overrides if override not in views], views
 
 
 @cache
@@ -119,8 +125,11 @@ def composed(overrides: tuple[str, ...]) -> tuple[int, str]:
     assert isinstance(values, dict)
     for key in "folder", "test", "hydra":
         values.pop(key, None)
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:8]
-    return cfg.trainer.max_epochs, digest
+    return cfg.trainer.max_epochs, _digest(values)
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 def _slug(text: str) -> str:

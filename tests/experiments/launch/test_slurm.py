@@ -63,21 +63,21 @@ def test_a_training_that_is_requeued_ends_with_the_same_weights(sounds: Path, tm
     overrides = *short(sounds), "trainer.max_epochs=40"
     job = Job("good", tmp_path / "study" / "good", overrides, 40)
     bad = Job("bad", tmp_path / "study" / "bad", (*overrides, "optimizer.lr=-1"), 40)
-    told: dict[str, bool] = {}
+    reported: dict[str, bool] = {}
     log = job.folder / "log.txt"
 
     def starts(count: int) -> bool:
         return log.exists() and log.read_text().count("parameters, on cpu") >= count
 
     with ThreadPoolExecutor() as pool:
-        failed = pool.submit(slurm.run, [job, bad], lambda job, well: told.update({job.name: well}))
+        failed = pool.submit(slurm.run, [job, bad], lambda job, well: reported.update({job.name: well}))
         until(lambda: epochs_done(job) > 1)
         id = slurm._submitted(tmp_path / "study" / "slurm")[slurm._key(job)]
         subprocess.run(["scancel", "--signal=USR2", id], check=True)  # as before the time is up
         until(lambda: starts(2))
         subprocess.run(["scontrol", "requeue", id], check=True)  # as a preemption
         assert failed.result(timeout=120) == [bad]
-    assert told == {"good": True, "bad": False} and starts(3)
+    assert reported == {"good": True, "bad": False} and starts(3)
     assert log.read_text().count("epoch   1/40") == 1  # it has continued, not begun again
     assert "error: optimizer.lr=-1 is not a number of at least 0" in (bad.folder / "log.txt").read_text()
     run(tmp_path / "undisturbed", *overrides)
