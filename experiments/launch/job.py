@@ -33,7 +33,8 @@ class Job:
         """The command line; a run that was interrupted continues."""
         test = f"test={str(self.test).lower()}"
         if Run(self.folder).started:
-            return [f"resume={self.folder}", test]
+            trust = [override for override in self.overrides if override.startswith("trust=")]  # no file grants it
+            return [f"resume={self.folder}", *trust, test]
         return [*self.overrides, f"folder={self.folder}", test]
 
 

@@ -60,9 +60,12 @@ def untimed(result: Study) -> Study:
 
 @pytest.mark.usefixtures("cluster")
 def test_a_training_that_is_requeued_ends_with_the_same_weights(sounds: Path, tmp_path: Path) -> None:
-    overrides = *short(sounds), "trainer.max_epochs=40"
-    job = Job("good", tmp_path / "study" / "good", overrides, 40)
-    bad = Job("bad", tmp_path / "study" / "bad", (*overrides, "optimizer.lr=-1"), 40)
+    hold = tmp_path / "hold"
+    hold.touch()
+    waits = "+callbacks.hold._target_=tests.experiments.launch.waiting.Hold", f"+callbacks.hold.file={hold}"
+    overrides = *short(sounds), "trainer.max_epochs=4", *waits, "trust=[tests.experiments.launch.waiting]"
+    job = Job("good", tmp_path / "study" / "good", overrides, 4)
+    bad = Job("bad", tmp_path / "study" / "bad", (*overrides, "optimizer.lr=-1"), 4)
     reported: dict[str, bool] = {}
     log = job.folder / "log.txt"
 
@@ -71,14 +74,16 @@ def test_a_training_that_is_requeued_ends_with_the_same_weights(sounds: Path, tm
 
     with ThreadPoolExecutor() as pool:
         failed = pool.submit(slurm.run, [job, bad], lambda job, well: reported.update({job.name: well}))
-        until(lambda: epochs_done(job) > 1)
+        until(lambda: epochs_done(job) == 2)
         id = slurm._submitted(tmp_path / "study" / "slurm")[slurm._key(job)]
         subprocess.run(["scancel", "--signal=USR2", id], check=True)  # as before the time is up
         until(lambda: starts(2))
         subprocess.run(["scontrol", "requeue", id], check=True)  # as a preemption
-        assert failed.result(timeout=120) == [bad]
-    assert reported == {"good": True, "bad": False} and starts(3)
-    assert log.read_text().count("epoch   1/40") == 1  # it has continued, not begun again
+        until(lambda: starts(3))
+        hold.unlink()
+        assert failed.result(timeout=600) == [bad]
+    assert reported == {"good": True, "bad": False}
+    assert log.read_text().count("epoch   1/4") == 1  # it has continued, not begun again
     assert "error: optimizer.lr=-1 is not a number of at least 0" in (bad.folder / "log.txt").read_text()
     run(tmp_path / "undisturbed", *overrides)
     assert_same_run(tmp_path / "undisturbed", job.folder)
@@ -91,11 +96,10 @@ def test_what_slurm_refuses_or_cancels(sounds: Path, tmp_path: Path) -> None:
         slurm.run([job], partition="none")
     with ThreadPoolExecutor() as pool:
         failed = pool.submit(slurm.run, [job], sbatch={"begin": "now+1hour", "comment": "mine"}, memory="1M")
-        until(slurm.queue)
-        assert list(slurm.queue().values()) == ["queued (BeginTime)"]
-        (id,) = slurm.queue()
+        until(lambda: "queued (BeginTime)" in slurm.queue().values())
+        (id,) = (id for id, state in slurm.queue().items() if state == "queued (BeginTime)")
         subprocess.run(["scancel", id], check=True)
-        assert failed.result(timeout=60) == [job]
+        assert failed.result(timeout=600) == [job]
     assert "left no log" in (job.folder / "log.txt").read_text()
     assert "--comment=mine" in (tmp_path / "study" / "slurm" / f"{id}_submission.sh").read_text()
 
@@ -135,3 +139,12 @@ def test_one_training_on_several_machines(tmp_path: Path, monkeypatch: pytest.Mo
     cfg = composed("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.num_nodes=2")
     trainer, _ = make_trainer(cfg, Run(tmp_path), MultiClass(3))
     assert (trainer.world_size, trainer.num_nodes, trainer.global_rank, trainer.local_rank) == (4, 2, 3, 1)
+
+
+def test_a_training_that_continues_trusts_what_the_study_trusts(tmp_path: Path) -> None:
+    job = Job("a", tmp_path, ("callbacks.mine._target_=mine.Mine", "trust=[mine]"), 1)
+    assert job.arguments == [*job.overrides, f"folder={tmp_path}", "test=true"]
+    Run(tmp_path).last.parent.mkdir()
+    for file in Run(tmp_path).last, Run(tmp_path).config:
+        file.touch()
+    assert job.arguments == [f"resume={tmp_path}", "trust=[mine]", "test=true"]
