@@ -13,12 +13,16 @@ help:
 train: .venv/installed
 	$(BIN)/python -m $(if $(ARGS),experiments.train $(ARGS),experiments.study)
 
-# Runs ruff, mypy and all tests, a process of one thread for each core; one of them builds the site
+# Runs ruff, mypy and the tests, a process of one thread for each core
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest --cov --numprocesses auto --dist loadfile
+
+# Runs the tests that `make test` leaves out, ten minutes on two quiet cores
+test-slow: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow --ignore tests/test_demo_browser.py --numprocesses auto --dist loadfile
 
 # Formats all code, and mends what ruff can mend
 format: .venv/installed
@@ -32,7 +36,7 @@ docs: .venv/installed
 # Tests the demonstration in a headless browser, and takes docs/demo.png. Without a Chromium it says so and does nothing
 test-browser: .venv/installed
 	$(BIN)/pip install --quiet --editable ".[demo]" playwright --constraint constraints.txt
-	$(BIN)/pytest tests/test_demo_browser.py
+	$(BIN)/pytest -m slow tests/test_demo_browser.py
 
 # Trains the networks in pretrained/ and writes them there. ESC-10 is in data/ESC-50 or ESC50=FOLDER, others in data/
 weights: $(WEIGHTS:%=runs/weights/%/results.json)
@@ -80,4 +84,4 @@ dist: .venv/installed
 	$(BIN)/pip install --quiet --editable ".[experiments,images,docs,test]" --constraint constraints.txt
 	touch $@
 
-.PHONY: help train test test-browser format docs weights results bench dist
+.PHONY: help train test test-slow test-browser format docs weights results bench dist

@@ -1,6 +1,6 @@
 """Tests a trained network again: `python -m experiments.evaluate --help`."""
 
-from experiments.answers import CONF, answer
+from experiments.answers import CONF, answer, nearest
 
 if __name__ == "__main__":
     answer("evaluate")  # help and mistyped keys, before the imports that take seconds
@@ -56,7 +56,14 @@ def evaluate(cfg: DictConfig) -> tuple[Results, Path, Results | None]:
     before = card.config["data"]
     if fixed := [key for key in ("mean", "std") if changes.get(key, before.get(key)) != before.get(key)]:
         raise ValueError(f"data.{fixed[0]} belongs to the trained network, and cannot be changed; leave it out")
-    source = Relabelled(checked(build(before | changes, trust)), card.classes)
+    try:
+        source = Relabelled(checked(build(before | changes, trust)), card.classes)
+    except ValueError as error:
+        for key in changes:
+            if f"unexpected keyword argument '{key}'" in str(error):
+                question = nearest(f"data.{key}", [f"data.{name}" for name in before])
+                raise ValueError(f"data.{key} is unknown; {question}") from None
+        raise
     if "root" not in changes and changes.get("test_fold", before.get("test_fold")) != before.get("test_fold"):
         log.warning(
             "the network was trained or validated on fold %s: its results there are too good",

@@ -16,6 +16,7 @@ from wavenets.nn import GroupConv1d, GroupConv2d, LiftingConv1d, LiftingConv2d
 VARIANTS = [(dim, case, variant) for dim, cases in CASES.items() for case in cases for variant in cases[case].variants]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("dim, case, variant", VARIANTS)
 def test_every_variant_runs(dim: int, case: str, variant: str, mode: str) -> None:

@@ -21,7 +21,10 @@ from wavenets.models import CNN, MNet, UNet
 
 pytest.importorskip("gradio", reason="the extra demo is not installed: make test-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-browser")
-pytestmark = pytest.mark.skipif(browser() is None, reason="there is no Chromium: apt-get install chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(browser() is None, reason="there is no Chromium: apt-get install chromium"),
+]
 
 HERE = {"127.0.0.1", "localhost", "::1"}
 

@@ -31,6 +31,7 @@ def test_code_of_a_page(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         exec(compile("\n" * line + block[1], page, "exec"), names)
 
 
+@pytest.mark.slow
 def test_the_site_builds_and_is_all_of_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -39,6 +39,7 @@ def pictures(notebook: NotebookNode) -> int:
     return sum("image/png" in output.get("data", {}) for output in outputs(notebook))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 def test_notebook(file: Path) -> None:
     kept, fresh = (nbformat.read(file, as_version=4) for _ in range(2))
@@ -82,6 +83,7 @@ def test_any_network_on_all_views(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(set(turns[0])) > 1 and len(turns[2]) == 4
 
 
+@pytest.mark.slow
 def test_a_canonicalized_network_reads_all_poses_alike(capsys: pytest.CaptureFixture[str]) -> None:
     rows = canonical_frames.main(width=2, epochs=6, images=800, tests=60)
     assert len(set(rows[0])) > 1 and [len(set(row)) for row in rows[1:]] == [1, 1, 1]

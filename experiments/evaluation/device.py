@@ -1,5 +1,6 @@
 """Where and how precisely a network is run after its training, in every command alike."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,7 @@ def place(network: nn.Module, trainer: Mapping[str, Any]) -> nn.Module:
     """
     devices = trainer.get("devices")
     first = 1 if devices is None or isinstance(devices, int | str) else list(devices)[:1]
+    warnings.filterwarnings("ignore", "The `srun` command is available.*")  # one process is all that is needed
     fabric = Fabric(accelerator=trainer["accelerator"], devices=first, precision=trainer["precision"])
     placed: nn.Module = fabric.setup_module(network).eval()
     return placed

@@ -28,6 +28,7 @@ NOISE = (
     ".*recommended to use `self.log.*sync_dist.*",  # the metrics are of all devices already
     ".*could not find the monitored key.*",
     "Total length of `list` across ranks is zero.*",
+    "The `srun` command is available.*",  # where Slurm is, a training may be started without it
 )
 
 

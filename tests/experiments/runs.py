@@ -14,6 +14,7 @@ import soundfile
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from matplotlib.figure import Figure
 from omegaconf import DictConfig, open_dict
 
 from experiments import predict
@@ -107,11 +108,14 @@ def short(root: Path) -> list[str]:
     return [*tiny(root, "model=mnet", "model.depth=3"), "data.duration=0.2", "wavelet_loss=0", "rescale=[]"]
 
 
-def run(folder: Path, *overrides: str) -> dict[str, Any]:
-    """Train in a folder; return the contents of results.json."""
+def run(folder: Path, *overrides: str, pictures: bool = False) -> dict[str, Any]:
+    """Train in a folder; return the contents of results.json. Pictures are empty files, as they take long."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # faster for nets this small
-    results = train(composed(*overrides), folder)
+    with pytest.MonkeyPatch.context() as patch:
+        if not pictures:
+            patch.setattr(Figure, "savefig", lambda figure, file, dpi: Path(file).touch())
+        results = train(composed(*overrides), folder)
     assert results is not None
     return results.to_dict()
 

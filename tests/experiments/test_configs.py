@@ -17,6 +17,7 @@ from experiments.train import make_network
 from experiments.training.tasks.multi_class import MultiClass
 from tests.experiments.data.sets.copies import write_drive, write_monuseg
 from tests.experiments.runs import CONF, composed, run, write_music
+from tests.slow import quickly
 from wavenets.models import Options
 
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
@@ -25,7 +26,7 @@ TASKS = sorted(file.stem for file in (CONF / "task").glob("*.yaml"))
 TWINS = [("synthetic_shared", "synthetic_m5"), ("mnist_scale", "mnist_scale_plain"), ("esc10_scalogram", "esc10_m5")]
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", quickly(EXPERIMENTS, "synthetic_m5", "drive_unet"))
 def test_every_experiment_trains_and_tests(name: str, sounds: Path, tmp_path: Path) -> None:
     cfg = composed(f"experiment={name}")
     audio = [f"data.cache_dir={tmp_path}/cache", "data.num_workers=1", "data.sample_rate=8000", "data.duration=0.52"]
@@ -42,7 +43,8 @@ def test_every_experiment_trains_and_tests(name: str, sounds: Path, tmp_path: Pa
     else:
         data = [*audio, f"data.root={sounds}"]
     limits = ["trainer=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=1", "trainer.limit_val_batches=1"]
-    results = run(tmp_path / "run", f"experiment={name}", *data, *limits, "batch_size=3", "rescale=[0.5]")
+    limits += ["batch_size=3", "rescale=[0.5]"]
+    results = run(tmp_path / "run", f"experiment={name}", *data, *limits, pictures=True)
     assert cfg.name == results["name"] == name
     assert 0 <= results[f"test_{results['monitor']}"] <= 1
     assert all(len(by_class) in (1, len(results["classes"])) for by_class in results["details"].values())

@@ -95,6 +95,7 @@ def test_evaluate_on_another_fold_or_with_any_other_value_of_the_data(
     assert results.test["loss"] != root.test["loss"]
 
 
+@pytest.mark.slow
 def test_classes_are_found_by_their_names(trained: Path, tmp_path: Path) -> None:
     same = f"ckpt={trained}", f"++data.cache_dir={tmp_path}/cache", "rescale=[]"
     before = evaluated(*same)
@@ -111,6 +112,7 @@ def test_classes_are_found_by_their_names(trained: Path, tmp_path: Path) -> None
     assert fewer.test_examples == 2 and len(fewer.details["confusion"]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [evaluate, predict])
 def test_precision_and_device_are_the_run_s_or_asked_for(
     command: Any, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -156,6 +158,11 @@ def test_a_checkpoint_is_not_overwritten_by_its_results(trained: Path, tmp_path:
     shutil.copy(trained / "checkpoints" / "best.ckpt", tmp_path / "x.json")
     with pytest.raises(ValueError, match="json would be overwritten"):
         evaluated(f"ckpt={tmp_path}/x.json")
+
+
+def test_the_nearest_key_of_the_data_is_named(trained: Path) -> None:
+    with pytest.raises(ValueError, match=r"^data.test_flod is unknown; did you mean data.test_fold\?$"):
+        evaluated(f"ckpt={trained}", "++data.test_flod=3")
 
 
 @pytest.mark.parametrize("rescale", ["2", "[abc]", "abc"])

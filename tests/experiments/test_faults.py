@@ -201,11 +201,11 @@ def test_a_picture_that_fails_leaves_the_results(sounds: Path, tmp_path: Path, m
 @pytest.mark.parametrize(
     "options",
     [
-        ["trainer.check_val_every_n_epoch=2", "trainer.max_epochs=3"],
-        ["trainer.limit_val_batches=0"],
+        pytest.param(["trainer.check_val_every_n_epoch=2", "trainer.max_epochs=3"], marks=pytest.mark.slow),
+        pytest.param(["trainer.limit_val_batches=0"], marks=pytest.mark.slow),
         ["trainer.max_steps=2"],
-        ["trainer.val_check_interval=0.5"],
-        ["trainer.max_epochs=-1", "trainer.max_steps=4"],
+        pytest.param(["trainer.val_check_interval=0.5"], marks=pytest.mark.slow),
+        pytest.param(["trainer.max_epochs=-1", "trainer.max_steps=4"], marks=pytest.mark.slow),
     ],
 )
 def test_options_of_the_trainer_leave_a_run_that_can_go_on(

@@ -74,6 +74,7 @@ def test_every_command_has_an_example() -> None:
     assert {command for command, _ in examples()} == set(COMMANDS)
 
 
+@pytest.mark.slow
 def test_keys_that_are_often_set_compose() -> None:
     _, _, rest = text("train").partition("Keys that are often set:\n")
     given = KEY.findall(rest.partition("\nGroups and")[0].replace("test the trained", ""))
@@ -85,6 +86,7 @@ def test_keys_that_are_often_set_compose() -> None:
             composes("train", [*(n for n in needed if n.split("=")[0] != key), f"{key}{equals}{value}"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("train", "study")])
 def test_keys_of_the_other_commands_compose(command: str) -> None:
     """The first words of the lines that explain a key, and those that follow it after a gap."""
@@ -167,6 +169,7 @@ OWN = [a for c, a in examples() if c == "train" and ({"data=folder", "data=csv"}
 LIMITS = [f"trainer.limit_{stage}_batches=1" for stage in ("train", "val")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", OWN)
 def test_the_examples_of_training_on_your_own_data_run(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -18,7 +18,7 @@ from tests.experiments.runs import predict_command as command
 from tests.experiments.runs import rows, saved
 
 
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("classes", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_maps_are_those_of_the_network(
     classes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -46,6 +46,7 @@ def test_keys_that_the_configuration_lacks(sign: str, copy: Path, monkeypatch: p
     assert sum("gradient_clip_algorithm" in override for override in saved.overrides) == 1
 
 
+@pytest.mark.slow
 def test_time_that_is_up(
     sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

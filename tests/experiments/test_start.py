@@ -41,6 +41,7 @@ def test_a_wheel_holds_the_commands_and_their_configuration(tmp_path: Path, monk
     assert "_target_: experiments.data.sets.esc50.ESC50" in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="torch was built without gloo")
 def test_two_processes_train_one_network(sounds: Path, tmp_path: Path) -> None:
     ddp = "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true"

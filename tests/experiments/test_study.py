@@ -25,8 +25,10 @@ from experiments.results import Results
 from experiments.run import Run
 from tests.experiments.runs import CONF, tiny
 from tests.experiments.studies import ARMS, arguments, in_this_process, run_study
+from tests.slow import quickly
 
 fork = multiprocessing.get_context("fork")
+STUDIES = sorted(file.stem for file in (CONF / "study").glob("*.yaml"))
 
 
 @pytest.fixture
@@ -111,6 +113,7 @@ def evaluated(*arguments: str) -> Results:
         return evaluate.evaluate(compose("evaluate", list(arguments)))[0]
 
 
+@pytest.mark.slow
 def test_a_study_without_validation(sounds: Path, tmp_path: Path, commands: list[list[str]]) -> None:
     settings = [
         *tiny(sounds, "model=mnet", "model.depth=3"),
@@ -125,6 +128,7 @@ def test_a_study_without_validation(sounds: Path, tmp_path: Path, commands: list
         run_study(*arguments(sounds, tmp_path, overrides=settings, choose={"optimizer.lr": [0.001, 0.0]}))
 
 
+@pytest.mark.slow
 def test_a_killed_study_leaves_no_training_at_work_and_goes_on(
     sounds: Path, tmp_path: Path, commands: list[list[str]]
 ) -> None:
@@ -240,7 +244,7 @@ def test_a_training_has_the_configurations_of_the_user() -> None:
     assert config_dir(["study=own", "processes=1"]) == []
 
 
-@pytest.mark.parametrize("name", sorted(file.stem for file in (CONF / "study").glob("*.yaml")))
+@pytest.mark.parametrize("name", quickly(STUDIES, "speeds", "urbansound8k", "vessels"))
 def test_every_study_composes(name: str) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("study", [f"study={name}", "study.seeds=[0]", "study.fractions=[1.0]"], return_hydra_config=True)

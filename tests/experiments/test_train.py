@@ -44,7 +44,7 @@ train.main()
 def unbroken(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of four epochs."""
     folder = tmp_path_factory.mktemp("run")
-    run(folder, *tiny(sounds), "trainer.max_epochs=4")
+    run(folder, *tiny(sounds), "trainer.max_epochs=4", pictures=True)
     return folder
 
 
@@ -111,6 +111,7 @@ class Die(L.Callback):
             raise RuntimeError("killed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["cosine", "one_cycle"])
 def test_the_other_schedulers_resume_to_the_same_result(scheduler: str, sounds: Path, tmp_path: Path) -> None:
     arguments = [argument for argument in tiny(sounds) if not argument.startswith("scheduler.")]
@@ -133,6 +134,7 @@ def test_the_other_schedulers_resume_to_the_same_result(scheduler: str, sounds: 
         np.testing.assert_allclose(rates, expected[2::3], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_metrics_count_in_the_epoch_that_they_are_of(sounds: Path, tmp_path: Path) -> None:
     """With validation every third epoch: plateau looks at it twice, and a resumed run does as an unbroken one."""
     arguments = [*tiny(sounds), "trainer.check_val_every_n_epoch=3", "optimizer.lr=1e-9", "rescale=[]"]
@@ -173,6 +175,7 @@ def test_a_sweeper_is_given_the_monitored_metric(sounds: Path, tmp_path: Path) -
     assert results == json.loads((tmp_path / "results.json").read_text())["val_accuracy"]
 
 
+@pytest.mark.slow
 def test_resuming_with_loading_processes(unbroken: Path, sounds: Path, tmp_path: Path) -> None:
     run(tmp_path, *tiny(sounds), "trainer.max_epochs=2")
     run(tmp_path, *tiny(sounds), "num_workers=2", "trainer.max_epochs=4")
@@ -214,6 +217,7 @@ def test_a_run_is_not_overwritten(unbroken: Path, sounds: Path, monkeypatch: pyt
         command(monkeypatch, *tiny(sounds), "data.test_fold=2", f"folder={unbroken}")
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_every_fold_a_folder(sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     short = "trainer.max_epochs=1"
     command(monkeypatch, "-m", *tiny(sounds), short, "data.test_fold=range(1,3)", f"folder={tmp_path}")
@@ -221,6 +225,7 @@ def test_a_sweep_gives_every_fold_a_folder(sounds: Path, tmp_path: Path, monkeyp
     assert [result["test_fold"] for result in results] == [1, 2]
 
 
+@pytest.mark.slow
 def test_checkpointed_activations_change_nothing_but_memory(sounds: Path, unbroken: Path, tmp_path: Path) -> None:
     run(tmp_path, *tiny(sounds), "trainer.max_epochs=4", "checkpointing=true")
     assert_same_run(tmp_path, unbroken)
@@ -229,6 +234,7 @@ def test_checkpointed_activations_change_nothing_but_memory(sounds: Path, unbrok
         checkpoint_activations(nn.Linear(2, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 def test_compiled_network_trains_and_is_loaded_as_ever(sounds: Path, tmp_path: Path) -> None:
     plain = "wavelet_loss=0", "data.duration=0.5", "trainer.max_epochs=1"

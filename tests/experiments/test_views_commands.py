@@ -127,6 +127,7 @@ def test_a_run_is_trained_as_ever_and_tested_on_views(sounds: Path, trained_m3: 
     assert not list((tmp_path / "wrong").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("format", "mode"), [("onnx", "confident"), ("export", "mean")])
 def test_the_exported_network_is_that_on_views(
     format: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -165,6 +165,7 @@ def test_compositions_are_the_mean_over_poses_at_the_surest_scale() -> None:
     assert all(map_error(net, x, both, 0, *element) < 1e-14 for element in D4[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grid", [Grid(1, "3/2"), Grid(2, 2**0.5, rotations=4)], ids=str)
 def test_finer_views_are_compiled_and_exported_for_all_sizes(grid: Grid) -> None:
     conv = nn.Conv1d if grid.ndim == 1 else nn.Conv2d

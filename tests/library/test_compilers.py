@@ -12,6 +12,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from torch.export import Dim
 
 from tests.library.networks import LAYERS, noise
+from tests.slow import quickly
 from wavenets import Grid, Levels
 from wavenets.models import CNN, MNet, UNet
 from wavenets.nn import (
@@ -73,7 +74,7 @@ def assert_close(actual: tuple[Tensor, ...] | Tensor, expected: tuple[Tensor, ..
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("grid", [*GRIDS, SLOW_C4, D4], ids=str)
+@pytest.mark.parametrize("grid", [*quickly(GRIDS, Grid(1), Grid(2, "3/2")), SLOW_C4, D4], ids=str)
 def test_compiles_once_for_all_sizes(grid: Grid) -> None:
     net, backend = network(grid)[:2], CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(net, fullgraph=True, backend=backend)
@@ -90,7 +91,7 @@ def exported(grid: Grid) -> tuple[nn.Module, torch.export.ExportedProgram]:
     return net, torch.export.export(net, (x,), dynamic_shapes=dynamic(grid.ndim))
 
 
-@pytest.mark.parametrize("grid", [*GRIDS, C4, C8, D4], ids=str)
+@pytest.mark.parametrize("grid", [*quickly([*GRIDS, C4], Grid(1), Grid(2, "3/2")), C8, D4], ids=str)
 def test_exports_once_for_all_batches_and_sizes(grid: Grid) -> None:
     net, program = exported(grid)
     module = program.module()
@@ -99,6 +100,7 @@ def test_exports_once_for_all_batches_and_sizes(grid: Grid) -> None:
         assert_close(module(x), net(x))
 
 
+@pytest.mark.slow
 def test_an_exported_network_is_saved_and_loaded() -> None:
     """Its output is ``Levels``, which a file describes by name and grid."""
     (net, program), file = exported(D2), io.BytesIO()
@@ -149,6 +151,7 @@ def exported_outputs(request: pytest.FixtureRequest) -> Outputs:
     return [(exported(x), net(x)) for x in signals]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readout", range(len(READOUTS)), ids=[repr(readout).split("\n")[0] for readout in READOUTS])
 class TestReadouts:
     def test_compile(self, readout: int, compiled_outputs: Outputs) -> None:
@@ -160,6 +163,7 @@ class TestReadouts:
             assert_close(actual[readout], expected[readout])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grid", [C4, SLOW_D2, C8, D4], ids=str)
 def test_compiles_with_gradients(grid: Grid) -> None:
     net = network(grid).train()
@@ -180,6 +184,7 @@ def test_jit_traces(grid: Grid) -> None:
     assert_close(Levels(*traced(-x), grid=grid), net(-x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "net, sizes",
     [
@@ -200,6 +205,7 @@ def test_whole_networks(net: nn.Module, sizes: list[tuple[int, ...]]) -> None:
         torch.testing.assert_close(exported(x), net(x), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 def test_compiles_to_machine_code() -> None:
     net = nn.Sequential(LiftingConv1d(1, 3, 5, 3), BatchNorm(3), GroupConv1d(3, 2, 3, scale_extent=2)).eval()

@@ -15,6 +15,7 @@ from experiments import export
 from experiments.evaluation.formats import FORMATS, program, to_onnx
 from experiments.export import example
 from tests.experiments.runs import run, short, write_set
+from tests.slow import quickly
 from wavenets import Grid
 from wavenets.models import (
     CNN,
@@ -28,7 +29,7 @@ from wavenets.models import (
 from wavenets.nn import LiftingConv2d, MaxPool1d, Readout, Views
 
 SHARED = {"form": "shared", "num_scales": 2}
-# An export takes seconds to minutes: what is quick to export is exported always, all else by `pytest -m slow`.
+# An export takes seconds to minutes: what is quick is exported always, all else by `pytest -m exhaustive`.
 QUICK = {
     "M5": lambda: MNet(5),
     "CNN": lambda: CNN(),
@@ -82,12 +83,12 @@ def exports(network: nn.Module, form: str, file: Path) -> None:
         torch.testing.assert_close(exported(x), expected, rtol=0, atol=1e-5 * max(1, expected.abs().max().item()))
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", quickly(QUICK, "M5", "W-CNN, spanning two scales"))
 def test_onnx_is_for_all_batches_and_sizes(name: str, tmp_path: Path) -> None:
     exports(QUICK[name](), "onnx", tmp_path / "net.onnx")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", SLOW)
 def test_onnx_of_every_network(name: str, tmp_path: Path) -> None:
     exports(SLOW[name](), "onnx", tmp_path / "net.onnx")
@@ -112,6 +113,7 @@ def test_onnx_of_unets(group: Options, tmp_path: Path) -> None:
         torch.testing.assert_close(exported(y := torch.randn(shape)), net(y), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", [MaxPool1d(3, ceil_mode=True), MaxPool1d(3)], ids=str)
 def test_onnx_of_poolings_that_round_up(pool: nn.Module, tmp_path: Path) -> None:
     net = nn.Sequential(Views(3, Grid(1)), pool, Readout("mean"))
@@ -121,6 +123,7 @@ def test_onnx_of_poolings_that_round_up(pool: nn.Module, tmp_path: Path) -> None
         torch.testing.assert_close(exported(x), net(x), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rotations", [2, 8])
 def test_onnx_of_kernels_at_angles(rotations: int, tmp_path: Path) -> None:
     grid = Grid(2, rotations=rotations)
@@ -134,11 +137,13 @@ def test_onnx_of_kernels_at_angles(rotations: int, tmp_path: Path) -> None:
 ARCHIVED = "CNN", "W-M3, spanning two scales", "W-CNN, spanning two scales", "W-SampleCNN, shared"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHIVED)
 def test_archives_are_for_all_batches_and_sizes(name: str, tmp_path: Path) -> None:
     exports((QUICK | SLOW)[name](), "export", tmp_path / "net.pt2")
 
 
+@pytest.mark.slow
 def test_archives_of_turns_take_levels_of_one_pixel() -> None:
     grid = Grid(2, rotations=4)
     net = nn.Sequential(LiftingConv2d(3, 2, 3, 2, grid=grid), Readout("mean")).requires_grad_(False)
@@ -149,7 +154,7 @@ def test_archives_of_turns_take_levels_of_one_pixel() -> None:
         torch.testing.assert_close(archived(x), net(x), rtol=0, atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [*QUICK, *SLOW])
 def test_archives_of_every_network(name: str, tmp_path: Path) -> None:
     exports((QUICK | SLOW)[name](), "export", tmp_path / "net.pt2")
@@ -165,7 +170,7 @@ def test_an_image_to_export_with_has_no_level_of_one_pixel(network: nn.Module) -
     assert free[2].min == network.min_size  # but it is for all that the network takes
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 @pytest.mark.parametrize("name", [*QUICK, *SLOW])
 def test_machine_code_of_every_network(name: str, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_all_symmetries_are_exact(
     assert_equivariant(net, photograph(*size).to(dtype), grid, 1, *actions(grid)[-1][1:])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("base", [2, 2**0.5, "3/2"])
 @pytest.mark.parametrize("rotations, mirrored", [*GROUPS, (8, False), (8, True), (12, False), (12, True)])

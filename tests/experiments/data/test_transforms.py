@@ -92,6 +92,7 @@ def test_loading_processes_and_devices_change_nothing() -> None:
             assert all(alone[item] == value for item, value in zip(items.tolist(), values.tolist(), strict=True))
 
 
+@pytest.mark.slow
 def test_an_augmented_run_resumes_to_the_same_result(sounds: Path, tmp_path: Path) -> None:
     options = [*tiny(sounds), "augment=sound_speed", "augment.speed.seconds=0.1", "rescale=[]", "fraction=0.5"]
     options.append("+augment.mix._target_=experiments.data.transforms.Mix")

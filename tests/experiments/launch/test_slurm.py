@@ -26,6 +26,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["experiments.study"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_a_study_that_is_interrupted_and_started_again(
     sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -58,6 +59,7 @@ def untimed(result: Study) -> Study:
     return replace(result, cells=[replace(cell, seconds=0) for cell in result.cells])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_a_training_that_is_requeued_ends_with_the_same_weights(sounds: Path, tmp_path: Path) -> None:
     hold = tmp_path / "hold"

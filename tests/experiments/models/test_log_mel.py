@@ -1,5 +1,7 @@
 """The plain network on log-mel spectrograms, against librosa's."""
 
+from typing import Any
+
 import librosa
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ def test_its_spectrogram_is_librosas(channels: int) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, channels, 5003)
     level = x / x.square().mean((1, 2), keepdim=True).sqrt()
-    options = {"n_fft": 512, "hop_length": 128, "n_mels": 64, "pad_mode": "reflect"}
+    options: dict[str, Any] = {"n_fft": 512, "hop_length": 128, "n_mels": 64, "pad_mode": "reflect"}
     theirs = np.log(librosa.feature.melspectrogram(y=level.numpy(), sr=RATE, **options) + FLOOR)
     torch.testing.assert_close(net.spectrogram(x), torch.from_numpy(theirs), rtol=0, atol=1e-4)
 

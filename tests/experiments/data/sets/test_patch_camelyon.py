@@ -32,6 +32,7 @@ def test_patches_and_labels_are_those_of_the_files(tmp_path: Path) -> None:
             assert torch.equal(x, torch.from_numpy(values.transpose(2, 0, 1).copy()) / 255) and label == number % 2
 
 
+@pytest.mark.slow
 def test_loading_processes_open_the_files_themselves(tmp_path: Path) -> None:
     data = PatchCamelyon(write_patch_camelyon(tmp_path / "set"))
     x, patches = torch.stack([x for x, _ in examples(data, "train")]), data.split("train")

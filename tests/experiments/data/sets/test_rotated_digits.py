@@ -62,6 +62,7 @@ def test_rotated_mnist_has_the_published_sizes(tmp_path: Path) -> None:
     assert mnist.factors["val"].min() < 0.31 and len(mnist.split("val")) == 2_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits_rotated", "digits_rotated_scaled"])
 def test_a_run_is_tested_at_angles(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = "model=cnn", "model.width=2", "trainer=cpu", "trainer.max_epochs=1"

@@ -38,6 +38,7 @@ def test_full_scale_does_not_wrap_around(tmp_path: Path) -> None:
     np.testing.assert_array_equal(rows(build([tmp_path / "x.wav"])[0])[0], np.tile([32767, -32768], 25))
 
 
+@pytest.mark.slow
 def test_several_processes_write_the_same(paths: list[Path]) -> None:
     spoil(paths[3])
     serial = rows(build(paths, skip_bad=True)[0])
