@@ -73,30 +73,45 @@ def moved(study: Study, ax: Axes) -> None:
 
 
 def bars(study: Study, ax: Axes) -> None:
-    """Draw the mean over all factors, and the worst of them as a mark. The arms of a network have one colour.
+    """Draw the mean over all factors, and the worst of them as a mark. The arms of a network have one colour."""
+    for row, (arm, cells) in enumerate(_rows(study, ax).items()):
+        means = [average(cells, (cell.transformed[factor] for cell in cells)).value for factor in study.factors]
+        ax.plot([min(means)] * 2, [row - 0.32, row + 0.32], color="black", linewidth=1.5)
+        _bar(study, ax, arm, row, Mean(sum(means) / len(means)))
 
-    Without factors, draw the metric with its standard deviation.
-    """
+
+def arms(study: Study, ax: Axes) -> None:
+    """Draw the metric with its standard deviation, and below it that of further tests."""
+    tests = ["", *study.tests]
+    for row, (arm, cells) in enumerate(_rows(study, ax).items()):
+        for place, test in enumerate(tests):
+            mean = average(cells, (cell.tests[test][study.metric] if test else cell.test for cell in cells))
+            y = row + 0.8 * ((place + 0.5) / len(tests) - 0.5)
+            _bar(study, ax, arm, y, mean, 0.8 / len(tests), test)
+            if mean.deviation is not None:
+                ax.errorbar(mean.value, y, xerr=mean.spread, color="black", linewidth=1, capsize=3)
+
+
+def _rows(study: Study, ax: Axes) -> dict[str, list[Cell]]:
+    """Return the runs of each arm, and name the rows of a diagram after them."""
     arms = {arm: cells for arm in study.arms if (cells := study.of(arm, study.fractions[-1]))}
-    networks = list(dict.fromkeys(arm.split(", ")[0] for arm in arms))
-    for row, (arm, cells) in enumerate(arms.items()):
-        network, _, variant = arm.partition(", ")
-        if study.factors:
-            means = [average(cells, (cell.transformed[factor] for cell in cells)).value for factor in study.factors]
-            mean = Mean(sum(means) / len(means))
-            ax.plot([min(means)] * 2, [row - 0.32, row + 0.32], color="black", linewidth=1.5)
-        else:
-            mean = average(cells, (cell.test for cell in cells))
-            ax.errorbar(mean.value, row, xerr=mean.spread, color="black", linewidth=1, capsize=3)
-        colour = COLOURS[networks.index(network) % len(COLOURS)]
-        ax.barh(row, mean.value, color=colour, alpha=0.55 if variant else 1.0)
-        end = min(mean.value + mean.spread, 1.0), row
-        ax.annotate(f"{mean.value:.1%}", end, (5, 0), textcoords="offset points", va="center", fontsize=8)
-    ax.set_yticks(range(len(arms)), arms)
+    ax.set_yticks(range(len(arms)), list(arms))
     ax.invert_yaxis()
     label_axes(ax, "", f"test {study.metric.replace('_', ' ')}", "")
     ax.grid(False, axis="y")
     metric_axis(ax, study.metric, horizontal=True)
+    return arms
+
+
+def _bar(study: Study, ax: Axes, arm: str, y: float, mean: Mean, height: float = 0.8, test: str = "") -> None:
+    """Draw a bar and its number, paler for a variant of a network, hatched for a further test."""
+    network, _, variant = arm.partition(", ")
+    colour = COLOURS[list(dict.fromkeys(name.split(", ")[0] for name in study.arms)).index(network) % len(COLOURS)]
+    alpha, hatch = 0.55 if variant else 1.0, "///" if test else None
+    ax.barh(y, mean.value, height, color=colour, alpha=alpha, hatch=hatch, edgecolor="white", linewidth=0)
+    end = min(mean.value + mean.spread, 1.0), y
+    text = f"{mean.value:.1%} {test}".strip()
+    ax.annotate(text, end, (5, 0), textcoords="offset points", va="center", fontsize=8)
 
 
 def _against_factors(study: Study, ax: Axes, value: Callable[[Cell, str], float]) -> None:
@@ -131,9 +146,9 @@ PICTURES: dict[str, tuple[str, Callable[[Study], bool], Callable[[Study, Axes], 
         bars,
     ),
     "arms": (
-        "mean {metric} and standard deviation",
+        "{metric} of each arm",
         lambda study: not study.factors and any(", " in arm for arm in study.arms),
-        bars,
+        arms,
     ),
     "moved": (
         "how far the logits move against {transformation}",

@@ -48,7 +48,7 @@ class Classifier(L.LightningModule):
         self.network, self.task, self.wavelet_loss, self.seed, self.card = network, task, wavelet_loss, seed, card
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.per_batch = scheduler is not None and "total_steps" in signature(scheduler).parameters
-        self.train_metrics, self.val_metrics = task.metrics("train_"), task.metrics("val_")
+        self.train_metrics, self.val_metrics = task.training_metrics("train_"), task.metrics("val_")
         self._validated: int | None = None
         self.unmeasured = set[str]()  # validation metrics that are NaN
 

@@ -1,6 +1,6 @@
 """Segmentation: one class at every position of a map."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,12 +124,19 @@ class Segmentation(Task):
         - ``object_f1``, ``panoptic_quality``, if `objects`: over the objects of all images; ``aggregated_jaccard``:
           the mean over images. Predicted objects are separated by a watershed.
         """
-        size = self.num_classes
+        return _collection([*self._of_pixels(), *self._of_structures()], prefix)
+
+    def training_metrics(self, prefix: str = "") -> MetricCollection:
+        """Return those metrics that windows of images have: windows cut structures, which also take long to measure."""
+        return _collection(self._of_pixels(), prefix)
+
+    def _of_pixels(self) -> list[dict[str, Metric]]:
         overlaps = {"dice": Dice, "iou": IoU, "dice_per_image": DicePerImage, "pixel_accuracy": PixelAccuracy}
-        groups: list[dict[str, Metric]] = [
-            {name: metric(size) for name, metric in overlaps.items()},
-            {"auroc": PixelAUROC(size)},
-        ]
+        auroc: dict[str, Metric] = {"auroc": PixelAUROC(self.num_classes)}
+        return [{name: metric(self.num_classes) for name, metric in overlaps.items()}, auroc]
+
+    def _of_structures(self) -> list[dict[str, Metric]]:
+        groups: list[dict[str, Metric]] = []
         if self.thin or self.objects:
             from experiments.training.tasks import structures  # scikit-image, of the extra ``images``
 
@@ -144,9 +151,7 @@ class Segmentation(Task):
                         "panoptic_quality": structures.PanopticQuality(distance),
                     }
                 )
-        metrics: dict[str, Any] = {name: metric for group in groups for name, metric in group.items()}
-        # Metrics of a group share their sums. torchmetrics would guess groups by comparing the sums of the first batch.
-        return MetricCollection(metrics, prefix=prefix, compute_groups=[list(group) for group in groups])
+        return groups
 
     def details(self) -> dict[str, Metric]:
         """Return the ``confusion`` over pixels; rows are the truth, columns the prediction."""
@@ -197,3 +202,10 @@ class Segmentation(Task):
                 f"{self.num_classes - 1}, or {IGNORED} for pixels that do not count"
             )
         return truth
+
+
+def _collection(groups: Sequence[Mapping[str, Metric]], prefix: str) -> MetricCollection:
+    """Return metrics, of which those of a group share their sums."""
+    metrics: dict[str, Any] = {name: metric for group in groups for name, metric in group.items()}
+    # Groups are named: torchmetrics would guess them by comparing the sums of the first batch.
+    return MetricCollection(metrics, prefix=prefix, compute_groups=[list(group) for group in groups])

@@ -40,6 +40,10 @@ class Task:
         """Return metrics of (logits, target) by name; ``prefix`` stands before their names."""
         raise NotImplementedError
 
+    def training_metrics(self, prefix: str = "") -> MetricCollection:
+        """Return the metrics that are computed of the training examples as well."""
+        return self.metrics(prefix)
+
     def details(self) -> dict[str, Metric]:
         """Return metrics of (logits, target) whose values are lists, such as a ``confusion`` matrix."""
         return {}

@@ -147,11 +147,22 @@ def test_without_factors_bars_have_the_deviation(tmp_path: Path) -> None:
     alone = study(cells=[replace(cell, transformed={}, moved={}) for cell in study().cells])
     assert [file.name for file in figures.draw(alone, tmp_path).values()] == ["tiny_share.png", "tiny_arms.png"]
     ax = Figure().subplots()
-    figures.bars(alone, ax)
+    figures.arms(alone, ax)
     assert [bar.get_width() for bar in ax.patches] == pytest.approx([0.61, 0.71, 0.81])  # type: ignore[attr-defined]
     assert [lines.get_segments()[0][:, 0] for lines in ax.collections] == [  # type: ignore[attr-defined]
         pytest.approx([test - 0.01, test + 0.01]) for test in (0.61, 0.71, 0.81)
     ]
+
+
+def test_further_tests_have_bars_below(tmp_path: Path) -> None:
+    cells = [
+        replace(cell, transformed={}, moved={}, tests={"other": {"accuracy": cell.test / 2}}) for cell in study().cells
+    ]
+    ax = Figure().subplots()
+    figures.arms(study(cells=cells), ax)
+    expected = [value for test in (0.61, 0.71, 0.81) for value in (test, test / 2)]
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx(expected)  # type: ignore[attr-defined]
+    assert [text.get_text() for text in ax.texts][:2] == ["61.0%", "30.5% other"]
 
 
 def test_pictures_are_drawn_where_there_is_something_to_show(tmp_path: Path) -> None:

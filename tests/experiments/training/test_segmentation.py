@@ -243,3 +243,13 @@ def test_wrong_arguments() -> None:
     for num_classes in 1, 256:
         with pytest.raises(ValueError, match=f"2 to 255 classes, with the background, not {num_classes}"):
             Segmentation(num_classes)
+
+
+def test_structures_are_measured_on_whole_images_alone() -> None:
+    """In training, windows would cut them."""
+    task = Segmentation(2, thin=True, objects=True)
+    whole, windows = set(task.metrics()), set(task.training_metrics())
+    assert windows == {"dice", "iou", "dice_per_image", "pixel_accuracy", "auroc"}
+    structures = {"centreline_dice", "components", "object_f1", "aggregated_jaccard", "panoptic_quality"}
+    assert whole - windows == structures
+    assert set(task.training_metrics("train_")) == {f"train_{name}" for name in windows}
