@@ -9,11 +9,11 @@ ON_SCALES = model.base=1.41421356 model.num_scales=4 model.readout=max model.dro
 help:
 	@grep -A1 '^# ' Makefile | grep -v '^--' | sed 'N;s/^# \(.*\)\n\([a-z-]*\):.*/\2\t\1/'
 
-# Trains M5 shared over scales and its plain twin, and draws both over playback speeds. With ARGS="…": experiments.train
+# Trains two networks for sounds, plain and shared over scales, and draws both. With ARGS="…" runs experiments.train instead
 train: .venv/installed
 	$(BIN)/python -m $(if $(ARGS),experiments.train $(ARGS),experiments.study)
 
-# Runs ruff, mypy and the tests, a process of one thread for each core
+# Runs ruff, mypy and the quick tests, with one process for each core
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -24,7 +24,7 @@ test: .venv/installed
 test-slow: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow --ignore tests/test_demo_browser.py --numprocesses auto --dist loadfile
 
-# Formats all code, and mends what ruff can mend
+# Formats all code, and fixes what ruff can fix
 format: .venv/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -33,12 +33,12 @@ format: .venv/installed
 docs: .venv/installed
 	$(BIN)/mkdocs build --strict
 
-# Tests the demonstration in a headless browser, and takes docs/demo.png. Without a Chromium it says so and does nothing
+# Tests the demonstration in a headless browser, and takes docs/demo.png. Without Chromium it skips the test
 test-browser: .venv/installed
 	$(BIN)/pip install --quiet --editable ".[demo]" playwright --constraint constraints.txt
 	$(BIN)/pytest -m slow tests/test_demo_browser.py
 
-# Trains the networks in pretrained/ and writes them there. ESC-10 is in data/ESC-50 or ESC50=FOLDER, others in data/
+# Trains the networks in pretrained/ and writes them there. Needs ESC-50 in data/ESC-50 (or ESC50=FOLDER), DRIVE in data/DRIVE
 weights: $(WEIGHTS:%=runs/weights/%/results.json)
 	$(BIN)/python -m experiments.report.weights $(^D)
 

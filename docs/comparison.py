@@ -29,29 +29,29 @@ largest of all elements of the group:
 
 """
 AFTER_LAYERS = """
-e2cnn 0.2.3 errs at the same sizes. The kernels are not the reason: turned about its centre, an even map puts other
-pixels under a convolution of stride 2, and an odd one other pixels into poolings by 2. Choose sizes with care (e2cnn's
-own example pads its digits to 29 pixels), and it is exact to rounding. escnn's layer is timed beside ours in the
-[benchmarks](benchmarks.md).
+e2cnn 0.2.3 has errors at the same sizes. The kernels are not the reason: if a map is turned about its centre, a
+convolution of stride 2 sees other pixels of an even map, and a pooling by 2 other pixels of an odd one. At well-chosen
+sizes it is exact up to rounding (e2cnn's own example pads its digits to 29 pixels). The [benchmarks](benchmarks.md)
+have the times of escnn's layer and ours.
 
 **Maps.** A plain `UNet`, with random weights, as it is, as the mean over the eight poses of ttach {ttach}
 (`SegmentationTTAWrapper` with `d4_transform`), and in `equivariant(network, Grid(2, rotations=4, mirrored=True),
-maps=True)`, which sees the same eight poses. The error is that above, over all elements of D4:
+maps=True)`, which sees the same eight poses. The error is defined as above, over all elements of D4:
 
 """
 AFTER_MAPS = """
-Both cost eight passes. ttach adds the poses up in the order of its list, so that a moved image is rounded in
-another way; the order here is the same for all. A network of this package with the group inside (`UNet(rotations=4,
-mirrored=True)`) is exact as well, in one pass.
+Both cost eight passes. ttach adds up the poses in the order of its list, so that a moved image is rounded in
+another way; here the order of the sum does not depend on the pose. A network of this package with the group inside
+(`UNet(rotations=4, mirrored=True)`) is exact as well, in one pass.
 
 **Tiles.** The same `UNet` on an image of 700 × 611 pixels in tiles of 256, against the network on the whole image; the
-largest difference relative to the largest value. escnn and ttach have no tiles. Usual are tiles side by side, and tiles
-that overlap by half and are averaged; `wavenets.tiles.predict` finds the receptive field itself:
+largest difference relative to the largest value. escnn and ttach have no tiles. Common methods are tiles side by
+side, and tiles that overlap by half and are averaged; `wavenets.tiles.predict` finds the receptive field itself:
 
 """
 AFTER_TILES = """
 `python -m docs.comparison` measures all of it again. SESN, DISCO and the Fourier layers are not on the package
-index and were not run; nor was kymatio.
+index and were not run. kymatio was not run either.
 """
 
 

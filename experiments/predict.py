@@ -70,7 +70,7 @@ def check(cfg: DictConfig, trained: Trained) -> None:
         raise ValueError(f"events={cfg.events} needs classes; ckpt={cfg.ckpt} was trained to predict numbers")
     events.check(cfg.format, plain(cfg.threshold), cfg.gap, cfg.silence, trained.classes)
     if cfg.rescale_to_mpp and isinstance(trained.card.input, Image) and trained.card.input.mpp is None:
-        raise ValueError("rescale_to_mpp=true needs the microns per pixel of the training, which are unknown")
+        raise ValueError("rescale_to_mpp=true: the training's microns per pixel are unknown; train with a column mpp")
     for key in FILES:
         if cfg[key] is not None and Path(cfg[key]).expanduser().is_dir():
             raise ValueError(f"{key}={cfg[key]} is a folder; name a file to write")

@@ -23,7 +23,7 @@ def build(node: Mapping[str, Any], trust: Sequence[str] = (), **more: Any) -> An
         **more: Further arguments.
 
     Raises:
-        ValueError: The target is something else, another stands below it, or it does not take the arguments.
+        ValueError: The target is something else, another is nested in it, or it does not take the arguments.
 
     Example:
         >>> type(build({"_target_": "wavenets.models.MNet", "depth": 3}, num_classes=2))
@@ -36,7 +36,7 @@ def build(node: Mapping[str, Any], trust: Sequence[str] = (), **more: Any) -> An
         raise ValueError(f"{node} is not a _target_ with arguments")
     arguments = {key: value for key, value in node.items() if key != "_target_"}
     if below := [target for value in arguments.values() for target in targets(value)]:
-        raise ValueError(f"{below[0]} stands below {node['_target_']}, which takes plain values only")
+        raise ValueError(f"{below[0]} is nested in {node['_target_']}, which takes plain values only")
     make = allowed_class(node.get("_target_"), (*ROOMS, *trust))
     try:
         return make(**arguments, **more)

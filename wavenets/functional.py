@@ -217,4 +217,4 @@ def _check_input(x: Tensor, kernel: Tensor, channels: int) -> None:
     if x.shape[1] != channels:
         raise ValueError(f"expected {channels} input channels, got {x.shape[1]} in an input of shape {tuple(x.shape)}")
     if x.dtype != kernel.dtype and not torch.is_autocast_enabled(x.device.type):
-        raise ValueError(f"an input of {x.dtype} does not go with a kernel of {kernel.dtype}: convert one with .to")
+        raise ValueError(f"an input of {x.dtype} does not match a kernel of {kernel.dtype}: convert one with .to")

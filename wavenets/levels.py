@@ -75,10 +75,10 @@ class Levels(tuple[Tensor, ...]):
     def _each(self, operation: Callable[[Any, Any], Tensor], other: Any) -> "Levels":
         others = other if isinstance(other, tuple | list) else [other] * len(self)
         if len(others) != len(self):
-            raise ValueError(f"{len(self)} levels and {len(others)} do not go together: leave out the coarsest ones")
+            raise ValueError(f"{len(self)} levels and {len(others)} cannot be combined: leave out the coarsest ones")
         theirs = other.grid if isinstance(other, Levels) else None
         if self.grid is not None and theirs is not None and theirs != self.grid:
-            raise ValueError(f"levels on {self.grid} and levels on {theirs} do not go together")
+            raise ValueError(f"levels on {self.grid} and levels on {theirs} cannot be combined")
         return Levels(*map(operation, self, others), grid=theirs if self.grid is None else self.grid)
 
     def __add__(self, other: Any) -> "Levels":

@@ -79,7 +79,7 @@ def check_names(names: Iterable[Any]) -> None:
     Example:
         >>> check_names(["dog", "Dog "])
         Traceback (most recent call last):
-        ValueError: the classes 'dog' and 'Dog ' differ in case, blanks or invisible characters alone; write them alike
+        ValueError: the classes 'dog' and 'Dog ' differ in case, blanks or invisible characters only; write them alike
     """
     seen: dict[str, str] = {}
     for name in dict.fromkeys(map(str, names)):
@@ -87,7 +87,7 @@ def check_names(names: Iterable[Any]) -> None:
         key = " ".join(unicodedata.normalize("NFC", visible).split()).casefold()
         if (other := seen.setdefault(key, name)) != name:
             raise ValueError(
-                f"the classes {other!a} and {name!a} differ in case, blanks or invisible characters alone; write them "
+                f"the classes {other!a} and {name!a} differ in case, blanks or invisible characters only; write them "
                 "alike"
             )
 

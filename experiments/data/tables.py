@@ -71,7 +71,7 @@ def read_csv(
     if (empty := table[list(columns)].isna().any(axis=1)).any():
         raise ValueError(f"{file} has an empty field in line {int(empty.argmax()) + 2}; {again}")
     if table.empty:
-        raise ValueError(f"{file} has no line below its head; {again}")
+        raise ValueError(f"{file} has no line below its header; {again}")
     for column in whole:
         if not pd.api.types.is_integer_dtype(table[column]):
             raise ValueError(f"{file} has values that are not whole numbers in the column {column}; {again}")
@@ -106,7 +106,7 @@ def _check_lines(text: str, separator: str, quoting: Literal[0, 3]) -> None:
             text.
     """
     if "\0" in text:
-        raise ValueError("it is not a text")
+        raise ValueError("it is not a text file")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting)
     width, line = 0, 1
     for fields in reader:
@@ -119,7 +119,7 @@ def _check_lines(text: str, separator: str, quoting: Literal[0, 3]) -> None:
         if line == 1 and (twice := {name for name in map(str.strip, fields) if name and fields.count(name) > 1}):
             raise ValueError(f"it has the column {', '.join(sorted(twice))} twice")
         if any(fields[width:]):
-            raise ValueError(f"line {line} has {len(fields)} fields, the head {width}")
+            raise ValueError(f"line {line} has {len(fields)} fields, the header {width}")
         line = reader.line_num + 1
 
 

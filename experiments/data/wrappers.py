@@ -27,7 +27,7 @@ def share(examples: Dataset[Any], fraction: float, seed: int) -> Dataset[Any]:
         seed: Seed of the choice.
 
     Raises:
-        ValueError: The share is not within 0 and 1.
+        ValueError: The share is not from 0 to 1.
     """
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction={fraction:g} is not a share of the training examples, above 0 and at most 1")

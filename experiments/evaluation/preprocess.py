@@ -64,7 +64,7 @@ def at_training_mpp(image: LargeImage, card: Card, file: Path | str) -> tuple[in
     """
     mpp = card.input.mpp if isinstance(card.input, Image) else None
     if mpp is None:
-        raise ValueError("rescale_to_mpp=true: the microns per pixel of the training are unknown; set data.mpp there")
+        raise ValueError("rescale_to_mpp=true: the training's microns per pixel are unknown; train with a column mpp")
     if image.mpp is None:
         raise ValueError(f"rescale_to_mpp=true: {file} does not state its microns per pixel; add them to its tags")
     height, width = (max(1, round(n * image.mpp / mpp)) for n in image.shape[1:])

@@ -41,7 +41,7 @@ class Plan:
             raise ValueError(f"study.{missing[0]} is missing; a study has {', '.join(sorted(KEYS))}")
         if not all(study[key] for key in ("arms", "fractions", "seeds", "folds")):
             raise ValueError(
-                "study.arms, fractions, seeds and folds need an entry each; a fold of null is that of the data"
+                "study.arms, fractions, seeds and folds need at least one entry each; [null] is the data's own fold"
             )
         for key in "arms", "fractions", "seeds", "folds":
             if not isinstance(study[key], dict if key == "arms" else list):

@@ -116,5 +116,5 @@ def _flat(file: Path) -> dict[str, Any]:
         flat: dict[Any, Any] = pd.json_normalize(values).to_dict("records")[0]
         _ = flat["seed"]  # every run has one
     except (AttributeError, LookupError, NotImplementedError, OSError, YAMLError) as error:
-        raise ValueError(f"{config} is missing or damaged, so that it is unknown what {file} is of") from error
+        raise ValueError(f"{config} is missing or damaged, so the run of {file} is unknown") from error
     return flat

@@ -85,7 +85,7 @@ def make_trainer(cfg: DictConfig, run: Run, task: Task) -> tuple[L.Trainer, Epoc
             sync_batchnorm=bool(asked.get("sync_batchnorm")) and on_gpu,  # torch has it for GPUs only
         )
     except (AttributeError, TypeError) as error:
-        raise ValueError(f"a value of trainer.… is of a wrong kind: {error}") from error
+        raise ValueError(f"a value of trainer.… has a wrong type: {error}") from error
     return trainer, epochs
 
 

@@ -37,7 +37,7 @@ def test_values(argument: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> N
     ("override", "message"),
     [
         ("trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches=0 is not a whole number of at least 1"),
-        ("task.label_smoothing=1.5", "task.label_smoothing=1.5 is not within 0 and 1"),
+        ("task.label_smoothing=1.5", "task.label_smoothing=1.5 is not a number from 0 to 1"),
         ("task.class_weights={cow:2}", "task.class_weights: cow is not a class; the classes are class0"),
     ],
 )

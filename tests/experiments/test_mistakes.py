@@ -49,7 +49,7 @@ def test_a_run_that_trains_nothing(option: str, sounds: Path, tmp_path: Path, mo
         ("model._target_=wavenets.models.None", "wavenets.models.None"),
         ("+callbacks.x._target_=lightning.pytorch.callbacks.LearningRateFinder", "LearningRateFinder changes what"),
         ("+callbacks.x._target_=lightning.pytorch.callbacks.BatchSizeFinder", "BatchSizeFinder changes what"),
-        ("trainer.max_time=5", "a value of trainer.… is of a wrong kind"),
+        ("trainer.max_time=5", "a value of trainer.… has a wrong type"),
         ("views.num_scales=50", "views.num_scales=50 needs inputs of "),
         ("data.test_fold=null", "data.test_fold=None is not a fold"),
     ],

@@ -127,7 +127,7 @@ def test_maps_at_the_microns_per_pixel_of_the_training(
     agreement = np.array(Picture.open(tmp_path / "maps" / "a.png")) == logits[0].argmax(0).numpy()
     assert agreement.mean() > 0.999
     run = saved(network, tmp_path / "other", "segmentation", Image(3), CLASSES)
-    assert "microns per pixel of the training, which are unknown" in str(
+    assert "the training's microns per pixel are unknown" in str(
         command(monkeypatch, run, files, "rescale_to_mpp=true")
     )
 

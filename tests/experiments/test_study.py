@@ -212,7 +212,7 @@ def test_a_training_has_one_thread_and_one_gpu_and_the_study_none_of_it(
     [
         ({"x": 1}, "study.x is unknown"),
         ({"choose": None}, "study.choose is missing"),
-        ({"seeds": []}, "an entry each"),
+        ({"seeds": []}, "one entry each"),
         ({"fractions": 0.1}, "study.fractions=0.1 is not a list"),
         ({"arms": ["one"]}, r"study.arms=\['one'\] is not a mapping"),
         ({"arms": {"one": "model=mnet"}}, "the arm 'one' is not a list of overrides"),

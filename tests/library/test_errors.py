@@ -74,7 +74,7 @@ def test_arguments_out_of_range(make: Callable[[], nn.Module], message: str) -> 
         (
             LiftingConv1d(1, 3, 3, 2),
             noise(1, 1, 50).double(),
-            "torch.float64 does not go with .* torch.float32",
+            "torch.float64 does not match .* torch.float32",
         ),
         (GroupConv1d(4, 4, 3), pyramid(3, 2, 50), "4 input channels, got 3"),
         (

@@ -111,7 +111,7 @@ def test_a_number_of_numpy_is_a_number() -> None:
 
 @pytest.mark.parametrize("operator", ["__add__", "__radd__", "__sub__", "__mul__"])
 def test_levels_that_do_not_go_together(operator: str) -> None:
-    with pytest.raises(ValueError, match="3 levels and 2 do not go together"):
+    with pytest.raises(ValueError, match="3 levels and 2 cannot be combined"):
         getattr(levels(9, 5, 3), operator)(levels(9, 5))
 
 

@@ -169,7 +169,7 @@ def test_a_network_that_is_no_longer_what_was_made_is_not_saved(
 ) -> None:
     net = MNet(3)
     change(net)
-    with pytest.raises(ValueError, match=f"changed after it had been made, and its card cannot say so: {what}"):
+    with pytest.raises(ValueError, match=f"changed after it was created, and its card cannot describe this: {what}"):
         net.save_pretrained(tmp_path / "net")
     assert not (tmp_path / "net").exists()
 

@@ -304,7 +304,7 @@ def relu_by_where(x: Tensor) -> Tensor:
     return torch.where(x > 0, x, 0)
 
 
-ALL, MOVES, BORDER = "looks at all of the image", "does not move with its input", "looks beyond one border"
+ALL, MOVES, BORDER = "looks at all of the image", "does not move with the image", "connects opposite borders"
 FURTHER = "looks further than a NaN spreads"
 REFUSED: dict[str, tuple[str, Callable[[], nn.Module]]] = {
     "GroupNorm": (ALL, lambda: nn.Sequential(conv(3, 4), nn.GroupNorm(2, 4))),

@@ -93,11 +93,11 @@ def measure(network: nn.Module, channels: int, ndim: int, axis: int, size: int =
             if probe.moves(stride):
                 radius = probe.radius(stride)
                 if not probe.parts_agree(stride, radius, 0):
-                    raise ValueError("the network looks further than a NaN spreads, which torch.where may stop")
+                    raise ValueError("the network looks further than a NaN spreads: torch.where may stop it")
                 if not probe.parts_agree(stride, radius, probe.longest(stride)):
-                    raise ValueError("the network does not move with its input: its map depends on the image's size")
+                    raise ValueError("the map does not move with the image: it depends on the image's size")
                 return Field(radius, stride, probe.scale)
-    raise ValueError(f"the network does not move with its input by any stride up to {LARGEST_STRIDE[ndim - 1]}")
+    raise ValueError(f"the map does not move with the image by any stride up to {LARGEST_STRIDE[ndim - 1]}")
 
 
 class _Probe:
@@ -146,10 +146,10 @@ class _Probe:
             first, last = self.spread(length, middle)
             if first > 0 and last < length - 1:
                 if self.spread(length, 0)[1] == length - 1 or self.spread(length, length - 1)[0] == 0:
-                    raise ValueError("the network looks beyond one border at the other one, as with circular padding")
+                    raise ValueError("the network connects opposite borders, as with circular padding")
                 return max(middle - first, last - middle)
             length += length - self.size % self.largest
-        raise ValueError(f"the network looks at all of the image: pixels count at a distance of {middle:,} and more")
+        raise ValueError(f"the network looks at all of the image: pixels matter at a distance of {middle:,} and more")
 
     def length(self, stride: int) -> int:
         """Return the length of a probe for a stride: long enough, and equal to the size modulo the stride."""

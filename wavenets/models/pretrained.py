@@ -205,11 +205,11 @@ def _check_described(network: Pretrained, card: Mapping[str, Any]) -> None:
     for key in sorted(state.keys() | expected.keys()):
         if state.get(key) != expected.get(key):
             what = f"{key} has shape {state.get(key)} in place of {expected.get(key)}"
-            raise ValueError(f"the network was changed after it had been made, and its card cannot say so: {what}")
+            raise ValueError(f"the network was changed after it was created, and its card cannot describe this: {what}")
     for (name, ours), theirs in zip(network.named_modules(), twin.modules(), strict=False):
         for key, value, other in _differences(ours, theirs):
             what = f"{f'{name}.' if name else ''}{key} is {value} in place of {other}"
-            raise ValueError(f"the network was changed after it had been made, and its card cannot say so: {what}")
+            raise ValueError(f"the network was changed after it was created, and its card cannot describe this: {what}")
 
 
 def _differences(ours: nn.Module, theirs: nn.Module) -> list[tuple[str, Any, Any]]:

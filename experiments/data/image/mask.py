@@ -154,7 +154,7 @@ def _read_labels(file: Path, size: Size | None, image: Path | None) -> np.ndarra
     file = Path(file)
     pixels = decode(file, indices=True)
     if pixels.alpha and np.ptp(pixels.values[..., :-1]) == 0 < np.ptp(pixels.values[..., -1]):
-        raise ValueError(f"{file} differs in its opacity alone; save it with one number for each pixel, opaque")
+        raise ValueError(f"{file} differs only in its opacity; save it with one number for each pixel, opaque")
     labels, *others = np.moveaxis(pixels.values[..., :-1] if pixels.alpha else pixels.values, -1, 0)
     if labels.dtype.kind not in "biu":
         raise ValueError(f"{file} has values with decimals; a mask has whole numbers")

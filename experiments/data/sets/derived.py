@@ -59,7 +59,7 @@ def unzipped(archive: Path, cache_dir: Path | str) -> Path:
                 log.info("unpacking %s into %s: %s of %s", archive, cache_dir, decimal(needed), decimal(free))
                 if needed > free:
                     raise OSError(
-                        f"{archive} takes {decimal(needed)} unpacked, and {decimal(free)} are free in {cache_dir}; "
+                        f"{archive} needs {decimal(needed)} unpacked, but {decimal(free)} are free in {cache_dir}; "
                         "choose another place with data.cache_dir=…"
                     )
                 opened.extractall(folder)

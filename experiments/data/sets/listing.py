@@ -189,7 +189,7 @@ def _split(table: pd.DataFrame, file: Path, automatic: Automatic, test_fold: Any
     """Return the split that the file says, or else one that is drawn."""
     if "split" in table and test_fold is None:
         if val_fold is not None:
-            raise ValueError(f"{file} says the split itself; data.val_fold={val_fold} goes with data.test_fold=…")
+            raise ValueError(f"{file} has its own split; data.val_fold={val_fold} needs data.test_fold=… as well")
         words = [str(word).strip().lower() for word in _filled(table, "split", file)]
         if unknown := [word for word in words if word not in STAGES]:
             raise ValueError(f"{file} has the split {unknown[0]!r}; choose among train, val and test")

@@ -116,7 +116,7 @@ def _description(root: Path) -> tuple[int, str, dict[str, int]]:
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file} is not the description of a set of nnU-Net ({error!r}); correct it") from error
     if not is_image(Path(f"case{ending}")):
-        raise ValueError(f"{file} is of files that end in {ending}, which are not 2D images; save them as PNG or TIFF")
+        raise ValueError(f"{file} lists files that end in {ending}, which are not 2D images; save them as PNG or TIFF")
     if all(name.isdecimal() for name in labels):  # as the first version of nnU-Net writes them
         labels = {str(name): int(value) for value, name in labels.items()}
     if wrong := [name for name, value in labels.items() if not isinstance(value, int)]:

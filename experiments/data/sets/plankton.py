@@ -53,13 +53,13 @@ def read_plankton(root: Path, seed: int, cache_dir: Path | str) -> list[Example]
     folder = root / "train"
     if not folder.is_dir():
         if not (archive := root / "train.zip").is_file():
-            raise not_found(archive, "train.zip, or the folder train of a folder for each class", HOME)
+            raise not_found(archive, "train.zip, or the folder train with a folder for each class", HOME)
         folder = unzipped(archive, cache_dir) / "train"
     if (csv := root / "metadata.csv").is_file():
         return listed(csv, HOME, "fold", "label", folder=folder)
     files = sorted(folder.glob("*/*.jpg"))
     if not files:
-        raise not_found(folder / "*/*.jpg", "train.zip, or the folder train of a folder for each class", HOME)
+        raise not_found(folder / "*/*.jpg", "train.zip, or the folder train with a folder for each class", HOME)
     labels = [file.parent.name for file in files]
     folds = stratified_folds(labels, seed=seed)
     return [Example(file, fold, label) for file, fold, label in zip(files, folds, labels, strict=True)]

@@ -69,7 +69,7 @@ def decode(
         float32 array of shape (num_samples,), or longer if `whole`, within [-1, 1].
 
     Raises:
-        AudioError: The file cannot be decoded, is cut short, has no samples, or has NaN or infinite samples.
+        AudioError: The file cannot be decoded, is cut short, has no samples, or has NaN, infinite or too large ones.
         OSError: The file cannot be read.
     """
     with opened(path, sample_rate, trim) as sound:
@@ -190,7 +190,7 @@ class Sound:
 
     def _check_finite(self, x: np.ndarray) -> None:
         if not np.isfinite(x).all():
-            raise AudioError(self.path, "has NaN or infinite samples, or some beyond all bounds")
+            raise AudioError(self.path, "has samples that are NaN, infinite or too large")
 
 
 @contextmanager
@@ -214,7 +214,7 @@ def opened(path: Path | str, sample_rate: int, trim: float | None = None) -> Ite
     except soundfile.LibsndfileError as error:
         raise AudioError(path, f"cannot be decoded ({error.error_string})") from error
     except MemoryError as error:
-        raise AudioError(path, "is too long for the memory") from error
+        raise AudioError(path, "is too long for memory") from error
     except (RuntimeError, TypeError, ValueError, struct.error) as error:
         raise AudioError(path, f"cannot be decoded ({' '.join(str(error).split())})") from error
 

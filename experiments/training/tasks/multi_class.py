@@ -30,7 +30,7 @@ class MultiClass(Task):
         mode: ``"max"``, or ``"min"`` for the loss.
 
     Raises:
-        ValueError: ``label_smoothing`` is not within 0 and 1, or the weights do not fit the classes.
+        ValueError: ``label_smoothing`` is not from 0 to 1, or the weights do not fit the classes.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class MultiClass(Task):
     ) -> None:
         super().__init__(num_classes, monitor, mode)
         if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"task.label_smoothing={label_smoothing} is not within 0 and 1")
+            raise ValueError(f"task.label_smoothing={label_smoothing} is not a number from 0 to 1")
         self.label_smoothing, self.given = label_smoothing, class_weights
         self.class_weights = weights_of(class_weights, num_classes)
 

@@ -63,14 +63,14 @@ class MultiLabel(Task):
         """Return the binary cross-entropy in nats, the mean over examples and labels.
 
         Raises:
-            ValueError: The targets are not of the logits' shape, or not within 0 and 1.
+            ValueError: The targets are not of the logits' shape, or not from 0 to 1.
         """
         if target.shape != logits.shape:
             raise ValueError(
                 f"task=multi_label needs targets (B, {self.num_classes}), but the data have {kind(target)}"
             )
         if not ((target >= 0) & (target <= 1)).all():
-            raise ValueError("task=multi_label needs targets within 0 and 1, but the data have others")
+            raise ValueError("task=multi_label needs targets from 0 to 1, but the data have others")
         weights = None if self.class_weights is None else self.class_weights.to(logits)
         return F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), pos_weight=weights)
 

@@ -42,7 +42,7 @@ class Regression(Task):
     ) -> None:
         for name, values in {"mean": mean, "std": std, "units": units}.items():
             if values is not None and (isinstance(values, str) or len(values) != num_classes):
-                raise ValueError(f"task.{name}={values} is not one for each number; the data has {num_classes}")
+                raise ValueError(f"task.{name}={values} needs one value for each number; the data have {num_classes}")
         super().__init__(num_classes, monitor, mode)
         self.given = {name: values for name, values in (("mean", mean), ("std", std)) if values is not None}
         self.mean = torch.tensor([0.0] * num_classes if mean is None else list(mean), dtype=torch.float64)

@@ -97,7 +97,7 @@ def test_too_few_folds(folds: list[Any]) -> None:
     ids=lambda name: ascii(name),
 )
 def test_classes_that_look_alike(other: str) -> None:
-    with pytest.raises(ValueError, match="differ in case, blanks or invisible characters alone"):
+    with pytest.raises(ValueError, match="differ in case, blanks or invisible characters only"):
         check_names(["hot air", "dog", other])
 
 
@@ -170,12 +170,12 @@ def test_a_separator_at_the_end_of_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content, message",
     [
-        ("file,label\na.wav,dog, barking\n", "line 2 has 3 fields, the head 2"),
-        ("file,label\na.wav,dog\nb.wav,dog,x\n", "line 3 has 3 fields, the head 2"),
+        ("file,label\na.wav,dog, barking\n", "line 2 has 3 fields, the header 2"),
+        ("file,label\na.wav,dog\nb.wav,dog,x\n", "line 3 has 3 fields, the header 2"),
         ('file,label\na.wav,"dog\nb.wav,dog\n', "a quotation mark in line 2 begins a field that goes on to line 3"),
         ("", "not a readable CSV file"),
         ("file,label,label\na.wav,dog,cat\n", "has the column label twice"),
-        ("file,label\na\0.wav,dog\n", "is not a text"),
+        ("file,label\na\0.wav,dog\n", "is not a text file"),
         ("name,label\na.wav,dog\n", r"lacks the column file \(it has name, label\)"),
     ],
 )

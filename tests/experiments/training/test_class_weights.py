@@ -92,7 +92,7 @@ def test_wrong_weights(given: Any, message: str) -> None:
 
 
 def test_label_smoothing_is_a_share() -> None:
-    with pytest.raises(ValueError, match=r"task.label_smoothing=1.5 is not within 0 and 1"):
+    with pytest.raises(ValueError, match=r"task.label_smoothing=1.5 is not a number from 0 to 1"):
         MultiClass(3, label_smoothing=1.5)
 
 

@@ -153,9 +153,9 @@ def test_wrong_targets() -> None:
 
 
 def test_wrong_arguments() -> None:
-    with pytest.raises(ValueError, match=r"task\.mean=\[1\.0\] is not one for each number; the data has 2"):
+    with pytest.raises(ValueError, match=r"task\.mean=\[1\.0\] needs one value for each number; the data have 2"):
         Regression(2, mean=[1.0])
-    with pytest.raises(ValueError, match=r"task\.units=mm is not one for each number"):
+    with pytest.raises(ValueError, match=r"task\.units=mm needs one value for each number"):
         Regression(2, units="mm")
     with pytest.raises(ValueError, match=r"task\.std=\[1\.0, 0\.0\] has a value that is not above 0"):
         Regression(2, std=[1.0, 0.0])

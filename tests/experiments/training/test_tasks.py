@@ -131,7 +131,7 @@ def test_a_label_without_positives_is_left_out() -> None:
         (MultiClass(3), torch.ones(4, 3), "do not sum to one; task=multi_label"),
         (MultiClass(3), torch.zeros(4, 2), r"data have float32 targets \(B, 2\)"),
         (MultiLabel(3), torch.zeros(4).long(), r"task=multi_label needs targets \(B, 3\), but the data have int64"),
-        (MultiLabel(3), torch.full((4, 3), 2.0), "within 0 and 1"),
+        (MultiLabel(3), torch.full((4, 3), 2.0), "from 0 to 1"),
     ],
 )
 def test_targets_of_another_kind(task: Task, target: Tensor, message: str) -> None:

@@ -150,7 +150,7 @@ def test_unknown_subset(esc50: Path) -> None:
         (",2,siren", ",,siren", "empty field in line 2"),
         (None, "", "not a readable CSV"),
         (None, "\x00\x81", "lacks the column|not a readable CSV"),
-        (None, "slice_file_name,fold,classID,class\n", "no line below its head"),
+        (None, "slice_file_name,fold,classID,class\n", "no line below its header"),
         (",1,2,siren", ",one,2,siren", "values that are not whole numbers in the column fold"),
         (",2,siren", ",two,siren", "values that are not whole numbers in the column classID"),
     ],

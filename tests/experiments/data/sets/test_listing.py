@@ -157,7 +157,7 @@ def test_a_split_goes_without_folds(tmp_path: Path) -> None:
     names = write_sounds(tmp_path, [80] * 3)
     stages = ["train", "val", "test"]
     file = write_listing(tmp_path, [(name, "a", stages[i]) for i, name in enumerate(names)], "file,label,split")
-    with pytest.raises(ValueError, match=r"says the split itself; data.val_fold=False goes with data.test_fold"):
+    with pytest.raises(ValueError, match=r"has its own split; data.val_fold=False needs data.test_fold"):
         CSV(file, **options(tmp_path), val_fold=False)
 
 

@@ -66,7 +66,7 @@ def test_groups_that_are_none(tmp_path: Path, group: str, message: str) -> None:
             [("no.wav", "a", 1), ("1.wav", "a", 2), ("2.wav", "a", 3)],
             "no.wav is in the metadata but not",
         ),
-        ("file,label,fold", [], "no line below its head; correct it"),
+        ("file,label,fold", [], "no line below its header; correct it"),
     ],
 )
 def test_a_broken_listing_is_told_in_one_line(tmp_path: Path, columns: str, rows: Any, message: str) -> None:
