@@ -1,9 +1,10 @@
 """The numbers of a trained network on the test examples."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ from experiments.evaluation.recordings import of_recordings
 from experiments.training.tasks.task import Task, headline, of_one_process
 
 log = logging.getLogger(__name__)
+
+POSITIONS = 2**22  # the features of a network take a hundred times the memory of its input
 
 
 class Case(NamedTuple):
@@ -78,7 +81,7 @@ def outputs(
         network: Maps (B, …) to (B, num_outputs) or (B, num_outputs, …).
         examples: Dataset with items (input, target), or (input, target, where). Inputs may be of any size. What is
             smaller than the network's least size is zero-padded, with a warning; a map is cropped again.
-        batch_size: Examples in a batch. Examples that follow each other and have one size share a batch.
+        batch_size: Examples in a batch, at most: see `_batches`.
         title: Text beside the progress bar.
 
     Yields:
@@ -89,10 +92,10 @@ def outputs(
     """
     network.eval()
     device, least = next(network.parameters()).device, getattr(network, "min_size", 1)
-    batches = DataLoader(examples, batch_size, collate_fn=_of_one_size)
-    bar = track(batches, title, transient=True, disable=not (title and Console().is_terminal))
+    loader = DataLoader(examples, None)  # one by one
+    bar = track(loader, title, transient=True, disable=not (title and Console().is_terminal))
     small = 0
-    for batch in (batch for batches in bar for batch in batches):
+    for batch in _batches(bar, batch_size):
         x, target = (part.to(device) for part in unpacked(batch))
         before = [max(0, least - n) // 2 for n in x.shape[2:]]
         padded = enlarged(x, least)
@@ -107,9 +110,12 @@ def outputs(
         log.warning("%s: %d inputs are zero-padded to %d, the least size of the network", title, small, least)
 
 
-def _of_one_size(examples: list[tuple[Any, ...]]) -> list[Any]:
-    """Make batches of examples that follow each other and have one size."""
-    return [default_collate(list(group)) for _, group in groupby(examples, lambda example: example[0].shape)]
+def _batches(examples: Iterable[tuple[Any, ...]], batch_size: int) -> Iterator[Any]:
+    """Make batches of examples that follow each other and have one size, of `POSITIONS` at most if of several."""
+    for shape, group in groupby(examples, lambda example: tuple(example[0].shape)):
+        size = max(1, min(batch_size, POSITIONS // prod(shape[1:])))
+        while batch := list(islice(group, size)):
+            yield default_collate(batch)
 
 
 def enlarged(x: Tensor, least: int) -> Tensor:

@@ -212,3 +212,11 @@ def test_maps_of_padded_images_are_cropped_again() -> None:
 
     ((x, logits, target),) = outputs(Wide(), Maps(2), 2)
     assert logits.shape == (2, 1, *target.shape[1:]) and torch.equal(logits, 20 * (x - 0.5))
+
+
+def test_large_examples_are_few_in_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that sixteen images of 2,000 × 2,000 pixels fit into memory."""
+    monkeypatch.setattr("experiments.evaluation.measure.POSITIONS", 20)
+    batches = list(outputs(Sums(), Sounds([7, 7, 7, 30, 30, 4, 4, 4, 4, 4, 4]), 5))
+    assert [tuple(x.shape) for x, _, _ in batches] == [(2, 1, 7), (1, 1, 7), *2 * [(1, 1, 30)], (5, 1, 4), (1, 1, 4)]
+    assert torch.cat([target for _, _, target in batches]).tolist() == [item % 2 for item in range(11)]
