@@ -19,5 +19,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Rewrite links that start at the root, so that they start at docs/."""
-    return markdown.replace("](docs/", "](") if page.file.src_uri == "README.md" else markdown
+    """Rewrite links between docs/ and the root of the repository, as the site has both in one folder."""
+    if page.file.src_uri == "README.md":
+        return markdown.replace("](docs/", "](")
+    return markdown.replace("](../../", "](../") if page.file.src_uri.startswith("guide/") else markdown
