@@ -63,10 +63,10 @@ def pose(
 
     Note:
         The right view has the size of x. A score must not recognise it by its size: use convolutions without padding,
-        then the mean over positions, and no batch norm, which hides a scale that the whole batch has. Let it standardise
-        the channels of each image first, as colours differ more than sizes. For images of other stains, cameras or
-        noise, augment x (colour, blur, noise). A preference for the signal as it is may
-        be added to the score later.
+        then the mean over positions, and no batch norm, which hides a scale that the whole batch has. Let the score
+        standardise the channels of each image first, as colours differ more than sizes. For images of other stains,
+        cameras or noise, augment x (colour, blur, noise). A preference for the signal as it is may be added to the
+        score later.
 
     Raises:
         ValueError: If a grid is given with ``Canonicalize``, or missing with another score; if x does not fit or is too
