@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 ESC50 ?= data/ESC-50
-WEIGHTS = esc10 digits_rotated digits_rotated_plain vessels
+WEIGHTS = esc10 urbansound8k digits_rotated digits_rotated_plain vessels
 ON_SCALES = model.base=1.41421356 model.num_scales=4 model.readout=max model.dropout=0.3 \
 	augment.rescale.low=0.5 augment.rescale.high=2 'rescale=[]'
 
@@ -44,6 +44,9 @@ weights: $(WEIGHTS:%=runs/weights/%/results.json)
 
 runs/weights/esc10/results.json: | .venv/installed
 	$(BIN)/python -m experiments.train experiment=esc10_scalogram data.root=$(ESC50) folder=$(@D)
+
+runs/weights/urbansound8k/results.json: | .venv/installed
+	$(BIN)/python -m experiments.train experiment=urbansound8k_scalogram data.test_fold=10 data.val_fold=false folder=$(@D)
 
 runs/weights/digits_rotated/results.json: | .venv/installed
 	$(BIN)/python -m experiments.train experiment=digits_rotated model.width=12 augment=turn trainer=cpu folder=$(@D)
