@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 ESC50 ?= data/ESC-50
-WEIGHTS = esc10 urbansound8k digits_rotated digits_rotated_plain vessels
+WEIGHTS = esc10 urbansound8k digits_rotated digits_rotated_plain vessels nuclei
 ON_SCALES = model.base=1.41421356 model.num_scales=4 model.readout=max model.dropout=0.3 \
 	augment.rescale.low=0.5 augment.rescale.high=2 'rescale=[]'
 
@@ -38,7 +38,7 @@ test-browser: .venv/installed
 	$(BIN)/pip install --quiet --editable ".[demo]" playwright --constraint constraints.txt
 	$(BIN)/pytest -m slow tests/test_demo_browser.py
 
-# Trains the networks in pretrained/ and writes them there. Needs ESC-50 in data/ESC-50 (or ESC50=FOLDER), DRIVE in data/DRIVE
+# Trains the networks in pretrained/ and writes them there. Needs ESC-50 in data/ESC-50 (or ESC50=FOLDER), others in data/
 weights: $(WEIGHTS:%=runs/weights/%/results.json)
 	$(BIN)/python -m experiments.report.weights $(^D)
 
@@ -56,6 +56,9 @@ runs/weights/digits_rotated_plain/results.json: | .venv/installed
 
 runs/weights/vessels/results.json: | .venv/installed
 	$(BIN)/python -m experiments.train experiment=drive_unet $(ON_SCALES) folder=$(@D)
+
+runs/weights/nuclei/results.json: | .venv/installed
+	$(BIN)/python -m experiments.train experiment=monuseg_unet $(ON_SCALES) model.readout=gated folder=$(@D)
 
 # Writes docs/results.md from the studies in runs/studies, and docs/models.md
 results: .venv/installed
