@@ -83,7 +83,7 @@ dist: .venv/installed
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/twine check --strict dist/*
 	mkdir -p build/sdist && tar -xzf dist/*.tar.gz -C build/sdist --strip-components 1
-	cd build/sdist && $(abspath $(BIN))/pytest -q -p no:cacheprovider tests/library/test_layers.py
+	cd build/sdist && OMP_NUM_THREADS=1 $(abspath $(BIN))/pytest -q -p no:cacheprovider tests/library/test_layers.py
 
 .venv/installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
