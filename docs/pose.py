@@ -90,15 +90,14 @@ def scored(network: nn.Module, examples: Sequence[Example], augment: Sequence[Ca
     """Return the network at the scale of a learned score."""
     torch.manual_seed(0)
     score = nn.Sequential(
-        *(
-            Standardize(),
-            nn.Conv2d(3, 16, 5, stride=2),
-            nn.ReLU(),
-            nn.Conv2d(16, 16, 5),
-            nn.ReLU(),
-            nn.Conv2d(16, 1, 1),
-        ),
-        *(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        Standardize(),
+        nn.Conv2d(3, 16, 5, stride=2),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 5),
+        nn.ReLU(),
+        nn.Conv2d(16, 1, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
     )
     net, rng = Canonicalize(network, score, GRID, SCALES, FINER), np.random.default_rng(1)
     optimizer = torch.optim.Adam(score.parameters(), 0.003)

@@ -9,6 +9,7 @@ from torch import nn
 
 from experiments.card import Card
 
+SRUN = "The `srun` command is available.*"  # Lightning's hint where Slurm is; a command may be started without it
 NOT_FINITE = "the network's outputs are NaN or infinite, so there is no result"
 
 
@@ -38,7 +39,7 @@ def place(network: nn.Module, trainer: Mapping[str, Any]) -> nn.Module:
     """
     devices = trainer.get("devices")
     first = 1 if devices is None or isinstance(devices, int | str) else list(devices)[:1]
-    warnings.filterwarnings("ignore", "The `srun` command is available.*")  # one process is all that is needed
+    warnings.filterwarnings("ignore", SRUN)
     fabric = Fabric(accelerator=trainer["accelerator"], devices=first, precision=trainer["precision"])
     placed: nn.Module = fabric.setup_module(network).eval()
     return placed

@@ -4,6 +4,8 @@ import librosa
 import torch
 from torch import Tensor, nn
 
+from wavenets.models.network import normalized
+
 FLOOR = 0.001  # added to the power in a band before its logarithm is taken, of a signal whose root mean square is 1
 
 
@@ -77,7 +79,6 @@ class LogMelCNN(nn.Module):
         Args:
             x: Signal of shape (B, in_channels, L).
         """
-        x = x / x.square().mean((1, 2), keepdim=True).clamp(min=1e-10).sqrt()
-        short = torch.stft(x.flatten(0, 1), len(self.hann), self.hop, window=self.hann, return_complex=True)
+        short = torch.stft(normalized(x).flatten(0, 1), len(self.hann), self.hop, window=self.hann, return_complex=True)
         power = self.bands @ short.abs().square()
         return (power + FLOOR).log().unflatten(0, x.shape[:2])

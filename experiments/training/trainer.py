@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import BatchSizeFinder, LambdaCallback, LearningRateFinder
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.evaluation.device import SRUN
 from experiments.files import whole
 from experiments.run import Run
 from experiments.training.checkpointing import WholeFiles, checkpoints
@@ -28,7 +29,7 @@ NOISE = (
     ".*recommended to use `self.log.*sync_dist.*",  # the metrics are of all devices already
     ".*could not find the monitored key.*",
     "Total length of `list` across ranks is zero.*",
-    "The `srun` command is available.*",  # where Slurm is, a training may be started without it
+    SRUN,
 )
 
 
