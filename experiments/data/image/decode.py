@@ -184,6 +184,9 @@ def _page_values(page: Page) -> np.ndarray:
 
 
 def _decode_pillow(image: Image.Image, indices: bool) -> Pixels:
+    if indices and image.mode == "1" and getattr(image, "tag_v2", {}).get(262) == PHOTOMETRIC.MINISWHITE:
+        values = np.asarray(ImageOps.exif_transpose(ImageOps.invert(image.convert("L"))))  # as the file stores them
+        return Pixels(np.atleast_3d(values), 8, inverted=True)
     if indices and image.mode == "P":
         two = image.getpalette() in (
             [0, 0, 0, 255, 255, 255],

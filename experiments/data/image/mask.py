@@ -13,7 +13,7 @@ from skimage.measure import label
 from skimage.morphology import convex_hull_image
 from torch import Tensor
 
-from experiments.data.image.decode import decode
+from experiments.data.image.decode import decode, warn_once
 from experiments.data.image.geometry import IGNORED
 
 Size = tuple[int, int]
@@ -31,7 +31,8 @@ def read_mask(
     """Read the classes of the pixels of an image.
 
     Args:
-        file: The mask: one channel or equal channels, or the numbers of the colours of a palette.
+        file: The mask: one channel or equal channels, or the numbers of the colours of a palette. Its numbers count,
+            also where the file says that 0 is shown as white.
         num_classes: Number of classes.
         size: Height and width of its image.
         values: Value of each class in the file. If ``None``, values are class numbers; of two classes the second may
@@ -165,4 +166,6 @@ def _read_labels(file: Path, size: Size | None, image: Path | None) -> np.ndarra
             f"{file} has {labels.shape[0]} × {labels.shape[1]} pixels, but its image {f'{image} ' if image else ''}has "
             f"{size[0]} × {size[1]}; choose the mask of this image, at its size"
         )
-    return 2**pixels.bits - 1 - labels if pixels.inverted else labels
+    if pixels.inverted:  # as tifffile writes arrays of bool
+        warn_once("says that 0 is shown as white; the numbers count, so that 0 is the first class", file)
+    return labels

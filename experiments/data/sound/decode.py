@@ -20,6 +20,7 @@ MARGIN = 1000  # samples that are read before and after what is wanted; more tha
 MAX_RATIO = 1000.0  # of a file's rate and the clip's; beyond it, the file's head is wrong
 MAX_PEAK = 100.0  # of floating-point samples, where 1 is full scale; beyond it, they are in another unit
 MP3_DELAY = 2304  # samples that the end of an MP3 file may lack
+CANCELLED = 1e-4  # of the power of the channels that is left in their mean, where one is the negative of another
 FRAME, HOP = 2048, 512  # samples, in which the loudness is measured to cut silence off, as librosa does
 
 
@@ -152,6 +153,7 @@ class Sound:
         if self.file.repeatable:
             last = min(last, self.frames)
             self.file.seek(first)
+        power = np.zeros(2)  # of the channels, and of their mean
         while first < last:
             block = self.file.read(min(BLOCK, last - first), dtype="float32", always_2d=True)
             if not len(block):
@@ -160,7 +162,11 @@ class Sound:
             with np.errstate(over="ignore", invalid="ignore"):
                 mono = block.mean(axis=1)
             self._check_finite(mono)
+            if block.shape[1] > 1:
+                power += [np.square(x, dtype=np.float64).sum() / x.shape[1] for x in (block, mono[:, None])]
             yield mono
+        if power[1] < CANCELLED * power[0]:
+            raise AudioError(self.path, "has channels that cancel out, as one is inverted: keep one of them")
         if self.file.repeatable and MP3_DELAY < last - first < UNKNOWN:
             raise AudioError(self.path, f"is cut short: it holds {first:,} of {last:,} samples")
 

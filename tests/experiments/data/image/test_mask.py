@@ -9,6 +9,7 @@ import tifffile
 import torch
 from PIL import Image
 
+from experiments.data.image import decode
 from experiments.data.image.geometry import IGNORED
 from experiments.data.image.mask import field_of_view, rasterize, read_aperio_xml, read_instances, read_mask
 
@@ -23,6 +24,18 @@ def test_two_classes(tmp_path: Path, name: str, high: Any) -> None:
     mask = read_mask(tmp_path / name, 2, (12, 17))
     assert mask.dtype == torch.int64
     assert np.array_equal(mask, VESSEL)
+
+
+@pytest.mark.parametrize("high", [1, 255, True])
+def test_numbers_count_where_zero_is_white(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, high: Any
+) -> None:
+    """So tifffile writes arrays of bool, and Fiji masks."""
+    monkeypatch.setattr(decode, "_warned", set())
+    values = VESSEL if high is True else (VESSEL * high).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric=None if high is True else "miniswhite")
+    assert np.array_equal(read_mask(tmp_path / "a.tif", 2, (12, 17)), VESSEL)
+    assert "says that 0 is shown as white; the numbers count" in caplog.text
 
 
 @pytest.mark.parametrize("value", [0, 1, 255])

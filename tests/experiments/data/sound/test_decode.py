@@ -89,6 +89,16 @@ def test_short_clip_is_centred_in_silence(tmp_path: Path, length: int) -> None:
     np.testing.assert_array_equal(clip, expected)
 
 
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_channels_that_cancel_out_are_an_error(tmp_path: Path, name: str) -> None:
+    sound = noise(4000, peak=0.5)
+    soundfile.write(tmp_path / name, np.stack([sound, -sound], axis=1), 8000)
+    with pytest.raises(AudioError, match=r"a\.(wav|flac) has channels that cancel out, as one is inverted"):
+        decode(tmp_path / name, 8000, 4000)
+    soundfile.write(tmp_path / name, np.stack([sound, np.zeros(4000)], axis=1), 8000)
+    assert np.abs(decode(tmp_path / name, 8000, 4000)).max() > 0.2
+
+
 @pytest.mark.parametrize("channels", [1, 2])
 def test_silence_at_both_ends_is_cut_off_and_what_is_left_is_centred(tmp_path: Path, channels: int) -> None:
     sound = np.concatenate([np.full(9000, 1e-4), noise(8000), np.zeros(3000), noise(8000), np.full(20000, 1e-4)])
