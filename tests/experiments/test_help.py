@@ -1,4 +1,4 @@
-"""Every example of every help text composes, and those of quick commands run."""
+"""Every example of every help text composes and runs."""
 
 import re
 import shlex
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from PIL import Image as Picture
 
+from experiments import demo
 from experiments.arguments import readable
 from experiments.data.inputs import Image
+from experiments.launch import local
+from experiments.report.demo_page import page
+from tests.experiments.data.sets.copies import write_drive
 from tests.experiments.runs import CONF, saved
+from tests.experiments.studies import in_this_process
 from wavenets.models import UNet
 
 COMMANDS = sorted(file.stem for file in (CONF / "hydra" / "help").glob("*.yaml"))
@@ -124,19 +130,26 @@ def place(sounds: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.Monke
     return tmp_path
 
 
-QUICK = [(c, a) for c, a in examples() if c in ("predict", "evaluate")]
+QUICK: list[Any] = [(c, a) for c, a in examples() if c in ("predict", "evaluate", "demo")]
+for command, given in examples():
+    if command == "export":  # machine code is compiled for minutes
+        mark = pytest.mark.exhaustive if "format=aot" in given else pytest.mark.slow
+        QUICK.append(pytest.param(command, given, marks=mark))
 
 
 @pytest.mark.parametrize(("command", "arguments"), QUICK)
 def test_the_examples_of_quick_commands_run(
     command: str, arguments: list[str], place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(demo, "launch", lambda made, port, browser: page(made))
     kind = "maps" if "files=[slides/]" in arguments else "sounds"
     changed = [re.sub(r"^ckpt=(RUN|runs/.*)$", f"ckpt=runs/{kind}", argument) for argument in arguments]
     changed = [re.sub(r"\bdog:", "class0:", argument) for argument in changed]
+    changed = [argument.replace("=pretrained/", f"={CONF.parent}/pretrained/") for argument in changed]
     assert changed != arguments or "ckpt=best.ckpt" in arguments
-    assert run(monkeypatch, command, [*changed, "trainer.accelerator=cpu"]) == 0
-    for name in re.findall(r"(?:csv|windows|events|maps)=(\S+)", " ".join(arguments)):
+    on_cpu = ["trainer.accelerator=cpu"] if command in ("predict", "evaluate") else []
+    assert run(monkeypatch, command, [*changed, *on_cpu]) == 0
+    for name in re.findall(r"(?:csv|windows|events|maps|out)=(\S+)", " ".join(arguments)):
         assert (place / name).exists()
 
 
@@ -165,7 +178,9 @@ def write_masks(root: Path) -> None:
     (root / "list.csv").write_text("\n".join(rows) + "\n")
 
 
-OWN = [a for c, a in examples() if c == "train" and ({"data=folder", "data=csv"} & {*a})]
+OWN, OTHERS = [], []  # examples of training on one's own data, and on published sets
+for _, given in (example for example in examples() if example[0] == "train"):
+    (OWN if {"data=folder", "data=csv"} & {*given} else OTHERS).append(given)
 LIMITS = [f"trainer.limit_{stage}_batches=1" for stage in ("train", "val")]
 
 
@@ -186,3 +201,32 @@ def test_the_examples_of_training_on_your_own_data_run(
     few = ["trainer=cpu", "trainer.max_epochs=1", *LIMITS, "batch_size=2", "rescale=[]", "hydra/job_logging=none"]
     assert run(monkeypatch, "train", [*changed, *sounds, *few, f"folder={tmp_path}/run"]) == 0
     assert (tmp_path / "run" / "results.json").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", OTHERS)
+def test_the_examples_of_training_on_published_sets_run(
+    arguments: list[str], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for argument, plugin in PLUGINS.items():
+        if argument in arguments:
+            pytest.importorskip(f"hydra_plugins.{plugin}")
+    write_drive(place / "data" / "DRIVE")
+    changed = [re.sub(r"resume=.*", "resume=runs/sounds", a).replace("n_trials=20", "n_trials=2") for a in arguments]
+    few = ["trainer=cpu", "trainer.max_epochs=1", *LIMITS, "test=false"]
+    if resumed := "resume=runs/sounds" in changed:
+        few = ["trainer.max_epochs=3"]
+    assert run(monkeypatch, "train", [*changed, *few]) == 0
+    sweep = {"data.test_fold=range(1,6)": 5, "seed=0,1": 2, "hydra/sweeper=optuna": 2}
+    runs = [file.parents[1] for file in place.glob("**/checkpoints/last.ckpt")]
+    assert len(runs) == next((number for part, number in sweep.items() if part in arguments), 1) + (not resumed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [a for c, a in examples() if c == "study" and "launcher=slurm" not in a])
+def test_the_examples_of_studies_run(arguments: list[str], place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = [argument.replace("runs/urbansound8k", "runs/sounds") for argument in arguments]
+    few = ["name=mine", "study.fractions=[1.0]", f"study.overrides={['trainer.max_epochs=1', *LIMITS]}"]
+    monkeypatch.setattr(local, "run", in_this_process)
+    assert run(monkeypatch, "study", [*changed, *([] if changed != arguments else few)]) == 0
+    assert list((place / "runs" / "studies").glob("*/study.json"))

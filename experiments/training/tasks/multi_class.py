@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+from torchmetrics.classification import BinaryAUROC, MulticlassAccuracy, MulticlassConfusionMatrix
+from torchmetrics.utilities import dim_zero_cat
 
 from experiments.data.wrappers import labels
 from experiments.training.tasks.class_weights import ClassWeights, of_counts, prepared, weights_of
-from experiments.training.tasks.task import Task, kind, named
+from experiments.training.tasks.task import Task, kind, named, ranks
 
 
 class MultiClass(Task):
@@ -26,7 +27,7 @@ class MultiClass(Task):
         label_smoothing: Share of a label that is spread over all classes.
         class_weights: Weight of each class in the loss: a list, or weights by name, where the others are 1.
             "balanced": n / (classes × count), from the training examples. ``None``: all weights are equal.
-        monitor: ``"val_accuracy"``, ``"val_balanced_accuracy"`` or ``"val_loss"``.
+        monitor: ``"val_accuracy"``, ``"val_balanced_accuracy"`` or ``"val_loss"``; of two classes also ``"val_auroc"``.
         mode: ``"max"``, or ``"min"`` for the loss.
 
     Raises:
@@ -82,10 +83,14 @@ class MultiClass(Task):
         return F.cross_entropy(logits, target, weights, label_smoothing=self.label_smoothing)
 
     def metrics(self, prefix: str = "") -> MetricCollection:
-        """Return the ``accuracy``, and the ``balanced_accuracy``: the mean over classes that have examples."""
+        """Return the ``accuracy``, and the ``balanced_accuracy``: the mean over classes that have examples.
+
+        Of two classes also the ``auroc`` of the second, which is NaN if only one of them has examples.
+        """
         metrics: dict[str, Metric | MetricCollection] = {
             "accuracy": _Accuracy(self.num_classes, average="micro"),
             "balanced_accuracy": _BalancedAccuracy(self.num_classes, average="none"),
+            **({"auroc": _AUROC()} if self.num_classes == 2 else {}),
         }
         return MetricCollection(metrics, prefix=prefix)
 
@@ -112,6 +117,15 @@ class _Accuracy(MulticlassAccuracy):
 class _BalancedAccuracy(_Accuracy):
     def compute(self) -> Tensor:
         return super().compute()[self.tp + self.fn > 0].mean()  # type: ignore[operator]
+
+
+class _AUROC(BinaryAUROC):
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        super().update(ranks(preds[:, 1] - preds[:, 0]), _labels(target))
+
+    def compute(self) -> Tensor:  # type: ignore[override]
+        both = len(dim_zero_cat(self.target).unique()) == 2
+        return super().compute() if both else torch.tensor(torch.nan, device=self.device)
 
 
 class _Confusion(MulticlassConfusionMatrix):

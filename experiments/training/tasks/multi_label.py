@@ -13,7 +13,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from experiments.data.wrappers import labels
 from experiments.training.tasks.class_weights import ClassWeights, prepared, weights_of
-from experiments.training.tasks.task import Task, kind, named
+from experiments.training.tasks.task import Task, kind, named, ranks
 
 
 class MultiLabel(Task):
@@ -107,18 +107,9 @@ def _both(positive: Tensor) -> Tensor:
     return positive.any(0) & ~positive.all(0)
 
 
-def _ranks(logits: Tensor) -> Tensor:
-    """Return numbers within 0 and 1 in the order of the logits, which is all that counts.
-
-    The sigmoid would be 1 from 17 on.
-    """
-    x = logits.float() if logits.device.type == "mps" else logits.double()  # Apple's GPUs have no double precision
-    return 0.5 + 0.5 * x / (1 + x.abs())
-
-
 class _MacroAUROC(MultilabelAUROC):
     def update(self, preds: Tensor, target: Tensor) -> None:
-        super().update(_ranks(preds), (target >= 0.5).long())
+        super().update(ranks(preds), (target >= 0.5).long())
 
     def compute(self) -> Tensor:  # type: ignore[override]
         return super().compute()[_both(dim_zero_cat(self.target).bool())].mean()
@@ -126,7 +117,7 @@ class _MacroAUROC(MultilabelAUROC):
 
 class _EachAveragePrecision(MultilabelAveragePrecision):
     def update(self, preds: Tensor, target: Tensor) -> None:
-        super().update(_ranks(preds), (target >= 0.5).long())
+        super().update(ranks(preds), (target >= 0.5).long())
 
     def compute(self) -> Tensor:  # type: ignore[override]
         return super().compute().where(_both(dim_zero_cat(self.target).bool()), torch.nan)

@@ -117,3 +117,12 @@ def of_one_process(metrics: nn.Module) -> None:
     for metric in metrics.modules():
         if isinstance(metric, Metric):
             metric.distributed_available_fn = lambda: False
+
+
+def ranks(logits: Tensor) -> Tensor:
+    """Return numbers within 0 and 1 in the order of the logits, which is all that counts.
+
+    The sigmoid would be 1 from 17 on.
+    """
+    x = logits.float() if logits.device.type == "mps" else logits.double()  # Apple's GPUs have no double precision
+    return 0.5 + 0.5 * x / (1 + x.abs())
