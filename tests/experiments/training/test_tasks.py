@@ -49,6 +49,15 @@ def test_soft_labels_that_are_certain_are_labels() -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_auroc_of_two_classes(dtype: torch.dtype) -> None:
+    logits, labels = 40 * torch.randn(101, 2, dtype=dtype), torch.randint(2, (101,))  # sigmoids of most are 0 or 1
+    expected = roc_auc_score(labels, logits[:, 1] - logits[:, 0])
+    assert metrics(MultiClass(2), logits, labels)["auroc"] == pytest.approx(expected, abs=1e-6)
+    assert np.isnan(metrics(MultiClass(2), logits, torch.ones(101, dtype=torch.int64))["auroc"])
+    assert "auroc" not in metrics(MultiClass(3), torch.randn(101, 3), labels)
+
+
 def test_soft_labels_are_weighed() -> None:
     logits = torch.tensor([[1.0, 2.0, -1.0]], dtype=torch.float64)
     soft = torch.tensor([[0.2, 0.3, 0.5]], dtype=torch.float64)
