@@ -12,7 +12,7 @@ from experiments.files import write_text
 from experiments.report.figures import draw
 from experiments.report.grid import Study, table
 
-REAL = "vessels", "nuclei", "urbansound8k", "esc10"  # data that somebody recorded come first
+REAL = "vessels", "nuclei", "idc", "plankton", "urbansound8k", "esc10"  # data that somebody recorded come first
 
 HEAD = """# Results
 

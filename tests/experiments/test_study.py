@@ -81,6 +81,7 @@ def test_a_grid_chooses_on_validation_and_tests_no_other(
     assert len(commands) == 1
 
 
+@pytest.mark.slow
 def test_arms_on_views_share_a_training_and_all_are_tested_elsewhere(
     sounds: Path, tmp_path: Path, commands: list[list[str]]
 ) -> None:

@@ -92,6 +92,7 @@ def test_the_test_fold_is_what_the_best_network_is_tested_on(unbroken: Path, sou
     ]
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_result(
     unbroken: Path, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

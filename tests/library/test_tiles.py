@@ -152,7 +152,7 @@ OURS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", quickly(OURS, "C4", "gated"))
 def test_our_u_nets(name: str) -> None:
     sizes = {"three scales": (401, 403), "D4": (101, 193)}  # of eight orientations one axis is cut, for the time's sake
     network, image = OURS[name](), noise(3, *sizes.get(name, (191, 193)))
@@ -568,6 +568,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_image(tmp_path: Path) -> None:
     peaks = []
     for size in (1024, 4096):  # maps of 8 and 128 MiB

@@ -69,6 +69,7 @@ def test_names_that_are_taken_get_a_number(tmp_path: Path) -> None:
     assert here.name(str(tmp_path / "a.png"), [".png"])[0].name == "a_2.png"
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A map of 12 million pixels and its probabilities, which are never in memory as a whole."""
     monkeypatch.setattr(map_files, "IN_MEMORY", 2**20)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from experiments.data.inputs import IGNORED
@@ -35,6 +36,7 @@ def test_best_median_and_worst(tmp_path: Path) -> None:
     assert pictures[0].shape != pictures[2].shape or (pictures[0] != pictures[2]).any()
 
 
+@pytest.mark.slow
 def test_any_image_can_be_drawn(tmp_path: Path) -> None:
     classes = ["background", *(f"$class_{number}$" for number in range(12))]
     for number, channels in enumerate((1, 2, 3, 7)):

@@ -36,6 +36,7 @@ def options(root: Path) -> list[str]:
     return [*data, "data.sample_rate=8000", "task=multi_label", *model, "trainer=cpu", "batch_size=4", "rescale=[]"]
 
 
+@pytest.mark.slow
 def test_a_metric_that_is_never_a_number(unlabelled: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = unlabelled / "run"
     stop = "callbacks=early_stopping", "callbacks.early_stopping.patience=1"

@@ -62,6 +62,7 @@ def test_silence_is_cut_off_as_by_librosa(rate: int, tmp_path: Path, monkeypatch
             np.testing.assert_array_equal(np.concatenate(list(sound.blocks())), expected)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     """An hour of stereo: 230 MB as float32 samples."""
     second = (noise(8000, 2) * 32767).astype(np.int16)
