@@ -184,10 +184,11 @@ def command(cfg: DictConfig) -> float | None:
         else:
             cfg.overrides = overrides
         results = train(cfg, folder)
-        if results is None:
+        if not is_first_process():
             return None
-        show_results(results, folder)
-    return results.val.get(cfg.task.monitor.removeprefix("val_"))
+        if results is not None:
+            show_results(results, folder)
+        return read_checkpoint(Run(folder).trained)[1].value
 
 
 def main(cfg: DictConfig | None = None) -> Any:

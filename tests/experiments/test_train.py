@@ -167,13 +167,16 @@ def test_callbacks_and_loggers_of_the_configuration_are_called(sounds: Path, tmp
     assert logged["val_accuracy"].dropna().iloc[-1] == results["val_accuracy"]
 
 
-def test_a_sweeper_is_given_the_monitored_metric(sounds: Path, tmp_path: Path) -> None:
-    cfg = composed(*tiny(sounds), "trainer.max_epochs=1", "rescale=[]")
+@pytest.mark.parametrize("test", [True, False])
+def test_a_sweeper_is_given_the_monitored_metric(sounds: Path, tmp_path: Path, test: bool) -> None:
+    cfg = composed(*tiny(sounds), "trainer.max_epochs=1", "rescale=[]", f"test={test}")
     with read_write(HydraConfig.get()):  # type: ignore[arg-type]
         HydraConfig.get().runtime.output_dir = str(tmp_path)
-    results = train.main(cfg)
-    assert isinstance(results, float)
-    assert results == json.loads((tmp_path / "results.json").read_text())["val_accuracy"]
+    value = train.main(cfg)
+    assert isinstance(value, float)
+    rows = pd.read_csv(tmp_path / "metrics.csv")
+    assert value == pytest.approx(rows["val_accuracy"].max(), rel=1e-6)
+    assert (tmp_path / "results.json").exists() == test
 
 
 @pytest.mark.slow
