@@ -1,16 +1,51 @@
-"""A plain network for sounds on a log-mel spectrogram, to compare with."""
+"""A network for sounds on a log-mel spectrogram: plain, or on several scales."""
+
+from math import ceil
+from typing import Any
 
 import librosa
 import torch
 from torch import Tensor, nn
 
+from wavenets import Grid, Levels
 from wavenets.models.network import normalized
+from wavenets.nn import BatchNorm, PerLevel, Readout, Views
 
 FLOOR = 0.001  # added to the power in a band before its logarithm is taken, of a signal whose root mean square is 1
 
 
+class LogMel(nn.Module):
+    """The logarithm of the power in the bands of a mel spectrogram: (B, C, L) -> (B, C, n_mels, frames).
+
+    Args:
+        sample_rate: Sampling rate in Hz.
+        n_mels: Number of bands.
+        window: Length of a window in samples.
+        hop: Samples from one window to the next.
+    """
+
+    def __init__(self, sample_rate: int, n_mels: int, window: int, hop: int) -> None:
+        super().__init__()
+        self.hop = hop
+        self.register_buffer(
+            "bands", torch.from_numpy(librosa.filters.mel(sr=sample_rate, n_fft=window, n_mels=n_mels))
+        )
+        self.register_buffer("hann", torch.hann_window(window))
+        self.bands: Tensor
+        self.hann: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the spectrogram of (B, C, L)."""
+        short = torch.stft(x.flatten(0, 1), len(self.hann), self.hop, window=self.hann, return_complex=True)
+        power = self.bands @ short.abs().square()
+        return (power + FLOOR).log().unflatten(0, x.shape[:2])
+
+
 class LogMelCNN(nn.Module):
     """A convolutional network on a log-mel spectrogram: six convolutions of size 3 × 3, in pairs, and pooling.
+
+    On several scales it takes the spectrogram of each view of the signal, with the same bands and the same weights: so
+    it is equivariant to rescaling.
 
     Args:
         num_classes: Number of logits.
@@ -20,7 +55,11 @@ class LogMelCNN(nn.Module):
         window: Length of a window in seconds.
         hop: Seconds from one window to the next.
         width: Channels of the first two convolutions; the others have two and four times as many.
-        dropout: Probability with which the averaged features are dropped.
+        channel_dropout: Probability with which the averaged features are dropped.
+        base: Ratio of neighbouring scales, a ratio of small integers.
+        num_scales: Number of scales; 1 is the plain network.
+        readout: How the logits of the scales are fused, see ``wavenets.nn.Readout``.
+        dropout: Probability with which a scale is left out in training.
 
     Shape:
         (B, in_channels, L) -> (B, num_classes), L at least ``min_size``.
@@ -29,6 +68,8 @@ class LogMelCNN(nn.Module):
         >>> net = LogMelCNN(10, sample_rate=8000)
         >>> net(torch.randn(2, 1, 8000)).shape, sum(weight.numel() for weight in net.parameters())
         (torch.Size([2, 10]), 162564)
+        >>> LogMelCNN(10, sample_rate=8000, base="3/2", num_scales=4).features(torch.randn(2, 1, 8000))
+        Levels((2, 96, 8, 8), (2, 96, 8, 6), (2, 96, 8, 4), (2, 96, 8, 3), grid=Grid(ndim=1, base=3/2))
     """
 
     ndim = 1
@@ -43,42 +84,35 @@ class LogMelCNN(nn.Module):
         window: float = 0.064,
         hop: float = 0.016,
         width: int = 24,
-        dropout: float = 0.3,
+        channel_dropout: float = 0.3,
+        base: float | str = 2,
+        num_scales: int = 1,
+        readout: Any = "mean",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.in_channels, self.hop = in_channels, round(hop * sample_rate)
-        self.min_size = size = round(window * sample_rate)
-        self.register_buffer("bands", torch.from_numpy(librosa.filters.mel(sr=sample_rate, n_fft=size, n_mels=n_mels)))
-        self.register_buffer("hann", torch.hann_window(size))
-        self.bands: Tensor
-        self.hann: Tensor
-        layers: list[nn.Module] = [nn.BatchNorm2d(in_channels)]
+        size, grid = round(window * sample_rate), Grid(1, base)
+        self.in_channels, self.min_size = in_channels, ceil(size * grid.ratio ** (num_scales - 1))
+        spectrogram = LogMel(sample_rate, n_mels, size, round(hop * sample_rate))
+        layers = [Views(num_scales, grid), PerLevel(spectrogram), BatchNorm(in_channels)]
         channels = in_channels
         for out_channels in (width, 2 * width, 4 * width):
             for _ in range(2):
-                layers += nn.Conv2d(channels, out_channels, 3, padding=1, bias=False), nn.BatchNorm2d(out_channels)
-                layers += [nn.ReLU()]
+                conv = nn.Conv2d(channels, out_channels, 3, padding=1, bias=False)
+                layers += [PerLevel(conv), BatchNorm(out_channels), PerLevel(nn.ReLU())]
                 channels = out_channels
-            layers += [nn.MaxPool2d(2, ceil_mode=True)]
+            layers += [PerLevel(nn.MaxPool2d(2, ceil_mode=True))]
         self.body = nn.Sequential(*layers)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(channels, num_classes))
+        pooled = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(channel_dropout)
+        self.head = PerLevel(nn.Sequential(*pooled, nn.Linear(channels, num_classes)))
+        self.readout = Readout(readout, dropout=dropout)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the features before the classifier, (B, 4 · width, bands, frames)."""
-        features: Tensor = self.body(self.spectrogram(x))
-        return features
+    def features(self, x: Tensor) -> Levels:
+        """Return the features before the classifier, of each scale (B, 4 · width, bands, frames)."""
+        levels: Levels = self.body(normalized(x))
+        return levels
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, num_classes)."""
-        logits: Tensor = self.head(self.features(x).mean((2, 3)))
+        logits: Tensor = self.readout(self.head(self.features(x)))
         return logits
-
-    def spectrogram(self, x: Tensor) -> Tensor:
-        """Return the logarithm of the power in each band, (B, in_channels, bands, frames), whatever the loudness.
-
-        Args:
-            x: Signal of shape (B, in_channels, L).
-        """
-        short = torch.stft(normalized(x).flatten(0, 1), len(self.hann), self.hop, window=self.hann, return_complex=True)
-        power = self.bands @ short.abs().square()
-        return (power + FLOOR).log().unflatten(0, x.shape[:2])

@@ -1,4 +1,4 @@
-"""The plain network on log-mel spectrograms, against librosa's."""
+"""The network on log-mel spectrograms, against librosa's; and on several scales, exactly equivariant."""
 
 from typing import Any
 
@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from experiments.models.log_mel import FLOOR, LogMelCNN
+from wavenets import Grid
+from wavenets.models.network import normalized
 
 RATE = 8000
 
@@ -20,7 +22,7 @@ def test_its_spectrogram_is_librosas(channels: int) -> None:
     level = x / x.square().mean((1, 2), keepdim=True).sqrt()
     options: dict[str, Any] = {"n_fft": 512, "hop_length": 128, "n_mels": 64, "pad_mode": "reflect"}
     theirs = np.log(librosa.feature.melspectrogram(y=level.numpy(), sr=RATE, **options) + FLOOR)
-    torch.testing.assert_close(net.spectrogram(x), torch.from_numpy(theirs), rtol=0, atol=1e-4)
+    torch.testing.assert_close(net.body[1]([level])[0], torch.from_numpy(theirs), rtol=0, atol=1e-4)
 
 
 def test_loudness_does_not_matter_and_silence_has_an_answer() -> None:
@@ -28,6 +30,29 @@ def test_loudness_does_not_matter_and_silence_has_an_answer() -> None:
     x = torch.randn(2, 1, net.min_size)
     torch.testing.assert_close(net(0.01 * x), net(x), rtol=0, atol=1e-5)
     assert net(torch.zeros(1, 1, net.min_size)).isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("base", [2, "3/2"])
+@torch.no_grad()
+def test_levels_of_a_rescaled_signal_are_those_of_the_signal(base: int | str, dtype: torch.dtype) -> None:
+    net = LogMelCNN(3, sample_rate=RATE, base=base, num_scales=4).to(dtype)
+    x = normalized(torch.randn(2, 1, 9973, dtype=dtype))
+    net.body(x)  # the norms have seen something
+    net.eval()
+    levels, rescaled = net.body(x), net.body(Grid(1, base).downscale(x))
+    assert [level.shape for level in rescaled[:-1]] == [level.shape for level in levels[1:]]
+    assert all((one == other).all() for one, other in zip(levels[1:], rescaled[:-1], strict=True))
+
+
+@torch.no_grad()
+def test_on_several_scales_it_is_the_mean_of_the_plain_network_on_all_views() -> None:
+    plain, net = (LogMelCNN(3, sample_rate=RATE, base="3/2", num_scales=n).eval() for n in (1, 3))
+    net.load_state_dict(plain.state_dict())
+    x = normalized(torch.randn(2, 1, 4001))
+    mean = torch.stack([plain.head(plain.body[1:]([view]))[0] for view in Grid(1, "3/2").views(x, 3)]).mean(0)
+    torch.testing.assert_close(net(x), mean, rtol=0, atol=1e-5)
+    assert net(torch.randn(1, 1, net.min_size)).isfinite().all()
 
 
 def test_channels_belong_to_their_own_example() -> None:
