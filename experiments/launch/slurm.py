@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
 
 EVERY = 5.0  # seconds between two looks at the queue
+MOST = 1000  # jobs in an array: below Slurm's MaxArraySize, which is 1001 unless a cluster sets it
 ATTEMPTS = 3  # that may be interrupted one after the other before an epoch ends
 ENDING = "ending"  # or about to be queued again: Slurm says COMPLETING of both
 
@@ -50,7 +51,7 @@ def run(
         cpus: Number of cores of each process.
         memory: Memory of each training, such as ``"16G"``. ``None``: that of the cluster.
         time: Minutes after which a training is requeued.
-        parallel: Number of trainings at a time. ``None``: as many as Slurm starts.
+        parallel: Number of trainings at a time, of each thousand. ``None``: as many as Slurm starts.
         sbatch: Further options of ``sbatch``.
 
     Raises:
@@ -163,14 +164,16 @@ def _submitted(folder: Path) -> dict[tuple[str, ...], str]:
 
 
 def _submit(jobs: Sequence[Job | Test], folder: Path, options: Mapping[str, Any]) -> list[str]:
-    """Submit jobs as one job array, and return their ids."""
+    """Submit jobs as job arrays, and return their ids."""
     import submitit
 
     executor = submitit.SlurmExecutor(folder, max_num_timeout=1000)  # Submission.checkpoint decides
     executor.update_parameters(**{key: value for key, value in options.items() if value is not None})
     try:
         with redirect_stderr(StringIO()):  # of sbatch, which is in the error
-            return [job.job_id for job in executor.submit_array([Submission(j, config_dir(sys.argv)) for j in jobs])]
+            submissions = [Submission(job, config_dir(sys.argv)) for job in jobs]
+            arrays = [submissions[first : first + MOST] for first in range(0, len(submissions), MOST)]
+            return [job.job_id for array in arrays for job in executor.submit_array(array)]
     except submitit.core.utils.FailedJobError as error:
         raise ValueError(f"Slurm refuses the runs: {' '.join(str(error).split())}") from error
 

@@ -61,7 +61,10 @@ def untimed(result: Study) -> Study:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
-def test_a_training_that_is_requeued_ends_with_the_same_weights(sounds: Path, tmp_path: Path) -> None:
+def test_a_training_that_is_requeued_ends_with_the_same_weights(
+    sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm, "MOST", 1)  # so that the two jobs are two arrays
     hold = tmp_path / "hold"
     hold.touch()
     waits = "+callbacks.hold._target_=tests.experiments.launch.waiting.Hold", f"+callbacks.hold.file={hold}"
@@ -80,7 +83,8 @@ def test_a_training_that_is_requeued_ends_with_the_same_weights(sounds: Path, tm
         id = slurm._submitted(tmp_path / "study" / "slurm")[slurm._key(job)]
         subprocess.run(["scancel", "--signal=USR2", id], check=True)  # as before the time is up
         until(lambda: starts(2))
-        subprocess.run(["scontrol", "requeue", id], check=True)  # as a preemption
+        preempting = ["sbatch", "--partition=urgent", "--cpus-per-task=2", "--output=/dev/null", "--wrap=true"]
+        subprocess.run(preempting, check=True)
         until(lambda: starts(3))
         hold.unlink()
         assert failed.result(timeout=600) == [bad]
@@ -89,6 +93,23 @@ def test_a_training_that_is_requeued_ends_with_the_same_weights(sounds: Path, tm
     assert "error: optimizer.lr=-1 is not a number of at least 0" in (bad.folder / "log.txt").read_text()
     run(tmp_path / "undisturbed", *overrides)
     assert_same_run(tmp_path / "undisturbed", job.folder)
+
+
+@pytest.mark.exhaustive  # Slurm counts in minutes
+@pytest.mark.usefixtures("cluster")
+def test_a_training_whose_time_is_up_is_requeued(sounds: Path, tmp_path: Path) -> None:
+    hold = tmp_path / "hold"
+    hold.touch()
+    waits = "+callbacks.hold._target_=tests.experiments.launch.waiting.Hold", f"+callbacks.hold.file={hold}"
+    overrides = *short(sounds), "trainer.max_epochs=4", *waits, "trust=[tests.experiments.launch.waiting]"
+    job = Job("a", tmp_path / "study" / "a", overrides, 4)
+    log = job.folder / "log.txt"
+    with ThreadPoolExecutor() as pool:
+        failed = pool.submit(slurm.run, [job], time=2)
+        until(lambda: log.exists() and log.read_text().count("parameters, on cpu") == 2)
+        hold.unlink()
+        assert failed.result(timeout=600) == []
+    assert log.read_text().count("epoch   1/4") == 1
 
 
 @pytest.mark.usefixtures("cluster")
