@@ -31,7 +31,7 @@ TOLERANCE = 1e-5  # of the largest logit, or of 1
 
 
 def example(
-    network: nn.Module, shape: Sequence[int] | None = None, wrapped: nn.Module | None = None
+    network: Any, shape: Sequence[int] | None = None, wrapped: nn.Module | None = None
 ) -> tuple[Tensor, dict[int, Any]]:
     """Return an input to trace the network with, and which of its dimensions are free: all but the channels.
 
@@ -41,11 +41,11 @@ def example(
         wrapped: The network on views, which needs larger inputs. ``None``: there are no views.
 
     Raises:
-        ValueError: The network is not of this package, and ``shape`` is not set.
+        ValueError: The network does not declare ``ndim``, ``in_channels`` and ``min_size``, and ``shape`` is not set.
     """
     least = getattr(wrapped, "min_size", 1)
     if shape is None:
-        if not isinstance(network, Network):
+        if not all(hasattr(network, name) for name in ("ndim", "in_channels", "min_size")):
             raise ValueError("set shape=[channels,samples] or shape=[channels,height,width] for this network")
         least = max(least, network.min_size)
         size = 2 * least + 1

@@ -5,6 +5,7 @@ from typing import Any
 
 import librosa
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavenets import Grid, Levels
@@ -36,9 +37,10 @@ class LogMel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the spectrogram of (B, C, L)."""
-        short = torch.stft(x.flatten(0, 1), len(self.hann), self.hop, window=self.hann, return_complex=True)
-        power = self.bands @ short.abs().square()
-        return (power + FLOOR).log().unflatten(0, x.shape[:2])
+        window = len(self.hann)
+        padded = F.pad(x, (window // 2, window // 2), "reflect")  # so that frame i is around sample i · hop
+        power = torch.fft.rfft(padded.unfold(-1, window, self.hop) * self.hann).abs().square()
+        return (power @ self.bands.T + FLOOR).log().transpose(-1, -2)
 
 
 class LogMelCNN(nn.Module):

@@ -1,5 +1,6 @@
 """The network on log-mel spectrograms, against librosa's; and on several scales, exactly equivariant."""
 
+from pathlib import Path
 from typing import Any
 
 import librosa
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from experiments.evaluation.formats import FORMATS
+from experiments.export import example
 from experiments.models.log_mel import FLOOR, LogMelCNN
 from wavenets import Grid
 from wavenets.models.network import normalized
@@ -53,6 +56,15 @@ def test_on_several_scales_it_is_the_mean_of_the_plain_network_on_all_views() ->
     mean = torch.stack([plain.head(plain.body[1:]([view]))[0] for view in Grid(1, "3/2").views(x, 3)]).mean(0)
     torch.testing.assert_close(net(x), mean, rtol=0, atol=1e-5)
     assert net(torch.randn(1, 1, net.min_size)).isfinite().all()
+
+
+@pytest.mark.parametrize("form", ["export", pytest.param("onnx", marks=pytest.mark.slow)])
+@torch.no_grad()
+def test_its_export_is_for_all_batches_and_lengths(form: str, tmp_path: Path) -> None:
+    net = LogMelCNN(3, sample_rate=RATE, base="3/2", num_scales=2).eval()
+    exported = FORMATS[form](net, *example(net), {}, tmp_path / "net")
+    for x in torch.randn(1, 1, net.min_size), torch.randn(3, 1, 4001):
+        torch.testing.assert_close(exported(x), net(x), rtol=0, atol=1e-5)
 
 
 def test_channels_belong_to_their_own_example() -> None:
