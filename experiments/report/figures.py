@@ -9,7 +9,7 @@ from matplotlib.ticker import NullLocator
 
 from experiments.data.transformation import named
 from experiments.report.grid import Cell, Mean, Study, average
-from experiments.report.plots import DPI, GREY, factor_axis, label_axes, metric_axis
+from experiments.report.plots import DPI, GREY, factor_axis, label_axes, metric_axis, metric_name
 
 # Colours of Okabe and Ito, which colour-blind readers can distinguish.
 COLOURS = "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
@@ -32,7 +32,7 @@ def draw(study: Study, folder: Path) -> dict[str, Path]:
             continue
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         paint(study, figure.subplots())
-        title = title.format(metric=study.metric.replace("_", " "), transformation=study.transformation)
+        title = title.format(metric=metric_name(study.metric), transformation=study.transformation)
         figure.suptitle(title[0].upper() + title[1:], fontsize=11)
         files[title] = folder / f"{study.name}_{picture}.png"
         figure.savefig(files[title], dpi=DPI)
@@ -41,7 +41,7 @@ def draw(study: Study, folder: Path) -> dict[str, Path]:
 
 def share(study: Study, ax: Axes) -> None:
     """Draw the metric against the share of the training examples, with a band of one standard deviation."""
-    label_axes(ax, "", "share of the training examples", f"test {study.metric.replace('_', ' ')}")
+    label_axes(ax, "", "share of the training examples", f"test {metric_name(study.metric)}")
     for number, arm in enumerate(study.arms):
         points = [
             (fraction, average(cells, (cell.test for cell in cells)))
@@ -57,7 +57,7 @@ def share(study: Study, ax: Axes) -> None:
 
 def factors(study: Study, ax: Axes) -> None:
     """Draw the metric against the factor by which the test examples are transformed, with a band."""
-    label_axes(ax, "", study.transformation, f"test {study.metric.replace('_', ' ')}")
+    label_axes(ax, "", study.transformation, f"test {metric_name(study.metric)}")
     _against_factors(study, ax, lambda cell, factor: cell.transformed[factor])
     if study.chance is not None:
         ax.axhline(study.chance, color=GREY, linestyle=":", label="chance")
@@ -97,7 +97,7 @@ def _rows(study: Study, ax: Axes) -> dict[str, list[Cell]]:
     arms = {arm: cells for arm in study.arms if (cells := study.of(arm, study.fractions[-1]))}
     ax.set_yticks(range(len(arms)), list(arms))
     ax.invert_yaxis()
-    label_axes(ax, "", f"test {study.metric.replace('_', ' ')}", "")
+    label_axes(ax, "", f"test {metric_name(study.metric)}", "")
     ax.grid(False, axis="y")
     metric_axis(ax, study.metric, horizontal=True)
     return arms

@@ -30,14 +30,26 @@ def _told(name: str) -> str:
     return name.replace("_", " ").replace("$", r"\$")  # matplotlib sets text between two of them as mathematics
 
 
+def metric_name(metric: str) -> str:
+    """Return the name of a metric as people write it.
+
+    Example:
+        >>> metric_name("balanced_accuracy"), metric_name("auroc")
+        ('balanced accuracy', 'AUROC')
+    """
+    return "AUROC" if metric == "auroc" else metric.replace("_", " ")
+
+
 def _title(metric: str) -> str:
-    return "AUROC" if metric == "auroc" else metric.replace("_", " ").capitalize()
+    name = metric_name(metric)
+    return name[0].upper() + name[1:]
 
 
 def metric_axis(ax: Axes, metric: str, horizontal: bool = False) -> None:
-    """Set an axis for a metric between 0 and 1."""
+    """Set an axis for a metric between 0 and 1; that of an AUROC begins at 0.5, which is chance, or below it."""
     axis, limits = (ax.xaxis, ax.set_xlim) if horizontal else (ax.yaxis, ax.set_ylim)
-    limits(0, 1.02)
+    lowest = ax.dataLim.x0 if horizontal else ax.dataLim.y0  # infinite before anything is drawn
+    limits(min(0.5, lowest) if metric == "auroc" else 0, 1.02)
     if metric == "accuracy":
         axis.set_major_formatter(PercentFormatter(1))
 
@@ -74,7 +86,7 @@ def curves(file: Path, rows: Sequence[Mapping[str, float]], best_epoch: int, met
     rate.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     rate.yaxis.set_minor_locator(NullLocator())
     label_axes(loss, "Loss", "epoch", "cross-entropy (nats)")
-    label_axes(middle, _title(metric), "epoch", metric.replace("_", " "))
+    label_axes(middle, _title(metric), "epoch", metric_name(metric))
     label_axes(rate, "Learning rate", "epoch", "learning rate")
     loss.set_ylim(bottom=0)
     metric_axis(middle, metric)
@@ -151,7 +163,7 @@ def transformed(
     figure = Figure(figsize=(6, 4), layout="constrained")
     ax = figure.subplots()
     name = transformation.name
-    label_axes(ax, f"{_title(metric)} against {name}", name, f"test {metric.replace('_', ' ')}")
+    label_axes(ax, f"{_title(metric)} against {name}", name, f"test {metric_name(metric)}")
     ax.plot(factors, [values[factor] for factor in factors], color=BLUE, marker="o")
     if chance is not None:
         ax.axhline(chance, color=GREY, linestyle=":")
