@@ -8,6 +8,7 @@ the lower quartile, the median and the upper quartile. The images are of the Nat
 """
 
 import sys
+import textwrap
 from pathlib import Path
 
 import torch
@@ -45,12 +46,12 @@ def main(root: Path, *runs: str) -> None:
     figure = Figure(figsize=(11, 5.4), layout="constrained")
     for row, share in zip(figure.subplots(3, len(POSES)), (0.25, 0.5, 0.75), strict=True):
         index = int(order[int(share * len(order))])
-        name = str(source.classes[labels[index]]).replace("_", " ")
+        name = textwrap.fill(str(source.classes[labels[index]]).replace("_", " "), 16)
         for pose, (ax, view) in enumerate(zip(row, poses(images[index]), strict=True)):
             ax.imshow(view[0].numpy(), cmap="gray", vmin=0, vmax=1)
             ax.set(xticks=[], yticks=[])
             ax.set_title(POSES[pose], fontsize=8, color="#666666")
-            ax.set_xlabel(f"plain {100 * both[0][index, pose]:.1f}\nours {100 * both[1][index, pose]:.1f}", fontsize=9)
+            ax.set_xlabel(f"plain {both[0][index, pose]:.1%}\nours {both[1][index, pose]:.1%}", fontsize=9)
         row[0].set_ylabel(name, fontsize=9)
     figure.savefig(Path(__file__).with_suffix(".png"), dpi=90)
 
