@@ -20,7 +20,7 @@ test: .venv/installed
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
 
-# Runs the tests that `make test` leaves out, six minutes on two quiet cores
+# Runs the tests that `make test` leaves out, eight minutes on two quiet cores
 test-slow: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow --ignore tests/test_demo_browser.py --numprocesses auto --dist loadfile
 
