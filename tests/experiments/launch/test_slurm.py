@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from lightning.pytorch.utilities import rank_zero_only
 
 from experiments.launch import local, slurm
 from experiments.launch.job import Job, epochs_done
@@ -59,16 +60,21 @@ def untimed(result: Study) -> Study:
     return replace(result, cells=[replace(cell, seconds=0) for cell in result.cells])
 
 
+def held(sounds: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """Return a file, and the overrides of a training of four epochs that waits at the third while the file exists."""
+    hold = folder / "hold"
+    hold.touch()
+    waits = "+callbacks.hold._target_=tests.experiments.launch.waiting.Hold", f"+callbacks.hold.file={hold}"
+    return hold, (*short(sounds), "trainer.max_epochs=4", *waits, "trust=[tests.experiments.launch.waiting]")
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_a_training_that_is_requeued_ends_with_the_same_weights(
     sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slurm, "MOST", 1)  # so that the two jobs are two arrays
-    hold = tmp_path / "hold"
-    hold.touch()
-    waits = "+callbacks.hold._target_=tests.experiments.launch.waiting.Hold", f"+callbacks.hold.file={hold}"
-    overrides = *short(sounds), "trainer.max_epochs=4", *waits, "trust=[tests.experiments.launch.waiting]"
+    hold, overrides = held(sounds, tmp_path)
     job = Job("good", tmp_path / "study" / "good", overrides, 4)
     bad = Job("bad", tmp_path / "study" / "bad", (*overrides, "optimizer.lr=-1"), 4)
     reported: dict[str, bool] = {}
@@ -98,10 +104,7 @@ def test_a_training_that_is_requeued_ends_with_the_same_weights(
 @pytest.mark.exhaustive  # Slurm counts in minutes
 @pytest.mark.usefixtures("cluster")
 def test_a_training_whose_time_is_up_is_requeued(sounds: Path, tmp_path: Path) -> None:
-    hold = tmp_path / "hold"
-    hold.touch()
-    waits = "+callbacks.hold._target_=tests.experiments.launch.waiting.Hold", f"+callbacks.hold.file={hold}"
-    overrides = *short(sounds), "trainer.max_epochs=4", *waits, "trust=[tests.experiments.launch.waiting]"
+    hold, overrides = held(sounds, tmp_path)
     job = Job("a", tmp_path / "study" / "a", overrides, 4)
     log = job.folder / "log.txt"
     with ThreadPoolExecutor() as pool:
@@ -155,6 +158,7 @@ def test_a_machine_without_slurm(sounds: Path, tmp_path: Path, monkeypatch: pyte
 
 def test_one_training_on_several_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lightning takes from Slurm which of the processes this is."""
+    monkeypatch.setattr(rank_zero_only, "rank", 0)  # which Lightning sets for good, and other tests need back
     environment = {"JOB_ID": 12, "JOB_NAME": "a", "NTASKS": 4, "NTASKS_PER_NODE": 2, "NNODES": 2, "NODEID": 1}
     environment |= {"PROCID": 3, "LOCALID": 1, "NODELIST": "n[1-2]"}
     for name, value in environment.items():
