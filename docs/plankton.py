@@ -18,6 +18,7 @@ from torch import Tensor
 import experiments
 from experiments.data.sets.plankton import Plankton
 from experiments.loaded import Trained
+from wavenets import Grid
 
 COUNT = 500
 POSES = [f"{angle}°{mirrored}" for mirrored in ("", ", mirrored") for angle in (0, 90, 180, 270)]
@@ -25,7 +26,7 @@ POSES = [f"{angle}°{mirrored}" for mirrored in ("", ", mirrored") for angle in 
 
 def poses(image: Tensor) -> Tensor:
     """Return the four turns of an image and of its mirror image, (8, C, H, W)."""
-    return torch.stack([one.rot90(turns, (1, 2)) for one in (image, image.flip(2)) for turns in range(4)])
+    return torch.cat(Grid(2, rotations=4, mirrored=True).views(image[None], num_scales=1))
 
 
 @torch.inference_mode()

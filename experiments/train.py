@@ -5,6 +5,7 @@ from experiments.answers import CONF, answer
 if __name__ == "__main__":
     answer("train")  # help and mistyped keys, before the imports that take seconds
 
+import json
 import logging
 import sys
 import time
@@ -186,9 +187,11 @@ def command(cfg: DictConfig) -> float | None:
         results = train(cfg, folder)
         if not is_first_process():
             return None
-        if results is not None:
-            show_results(results, folder)
-        return read_checkpoint(Run(folder).trained)[1].value
+        if results is None:  # not tested: train has written what was validated
+            value: float | None = json.loads(Run(folder).validation.read_text())["value"]
+            return value
+        show_results(results, folder)
+    return results.val.get(cfg.task.monitor.removeprefix("val_"))
 
 
 def main(cfg: DictConfig | None = None) -> Any:

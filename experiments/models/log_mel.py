@@ -28,9 +28,8 @@ class LogMel(nn.Module):
     def __init__(self, sample_rate: int, n_mels: int, window: int, hop: int) -> None:
         super().__init__()
         self.hop = hop
-        self.register_buffer(
-            "bands", torch.from_numpy(librosa.filters.mel(sr=sample_rate, n_fft=window, n_mels=n_mels))
-        )
+        bands = librosa.filters.mel(sr=sample_rate, n_fft=window, n_mels=n_mels)
+        self.register_buffer("bands", torch.from_numpy(bands))
         self.register_buffer("hann", torch.hann_window(window))
         self.bands: Tensor
         self.hann: Tensor

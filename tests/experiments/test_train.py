@@ -177,6 +177,8 @@ def test_a_sweeper_is_given_the_monitored_metric(sounds: Path, tmp_path: Path, t
     rows = pd.read_csv(tmp_path / "metrics.csv")
     assert value == pytest.approx(rows["val_accuracy"].max(), rel=1e-6)
     assert (tmp_path / "results.json").exists() == test
+    if test:
+        assert value == json.loads((tmp_path / "results.json").read_text())["val_accuracy"]
 
 
 @pytest.mark.slow

@@ -163,7 +163,7 @@ class Sound:
                 mono = block.mean(axis=1)
             self._check_finite(mono)
             if block.shape[1] > 1:
-                power += [np.square(x, dtype=np.float64).sum() / x.shape[1] for x in (block, mono[:, None])]
+                power += np.vdot(block, block) / block.shape[1], np.vdot(mono, mono)
             yield mono
         if power[1] < CANCELLED * power[0]:
             raise AudioError(self.path, "has channels that cancel out, as one is inverted: keep one of them")
