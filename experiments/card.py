@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from experiments.data import inputs
 from experiments.data.inputs import Input
+from experiments.models.log_mel import LogMelCNN
 from experiments.networks import normalize
 from experiments.run import Run
 from experiments.training.tasks.task import Task
 from experiments.trust import build
 from wavenets.models import Network
-from wavenets.models.pretrained import CARD, WEIGHTS
+from wavenets.models.pretrained import CARD, WEIGHTS, read_card
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +150,8 @@ def load_pretrained(folder: Path) -> tuple[nn.Module, Card]:
     Raises:
         ValueError: A file is damaged, or names no run.
     """
-    network = Network.from_pretrained(folder)
+    kind = LogMelCNN if read_card(folder)["class"] == LogMelCNN.__name__ else Network
+    network = kind.from_pretrained(folder)
     try:
         card = Card.from_dict({f.name: network.about[f.name] for f in fields(Card)})
     except KeyError as error:

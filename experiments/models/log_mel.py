@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from wavenets import Grid, Levels
 from wavenets.models.network import normalized
+from wavenets.models.pretrained import Pretrained
 from wavenets.nn import BatchNorm, PerLevel, Readout, Views
 
 FLOOR = 0.001  # added to the power in a band before its logarithm is taken, of a signal whose root mean square is 1
@@ -42,7 +43,7 @@ class LogMel(nn.Module):
         return (power @ self.bands.T + FLOOR).log().transpose(-1, -2)
 
 
-class LogMelCNN(nn.Module):
+class LogMelCNN(Pretrained):
     """A convolutional network on a log-mel spectrogram: six convolutions of size 3 × 3, in pairs, and pooling.
 
     On several scales it takes the spectrogram of each view of the signal, with the same bands and the same weights: so
@@ -59,6 +60,7 @@ class LogMelCNN(nn.Module):
         channel_dropout: Probability with which the averaged features are dropped.
         base: Ratio of neighbouring scales, a ratio of small integers.
         num_scales: Number of scales; 1 is the plain network.
+        finer: How many of the scales are finer than the signal, see ``wavenets.Grid.views``.
         readout: How the logits of the scales are fused, see ``wavenets.nn.Readout``.
         dropout: Probability with which a scale is left out in training.
 
@@ -74,6 +76,7 @@ class LogMelCNN(nn.Module):
     """
 
     ndim = 1
+    normalize = True  # each signal is divided by its root mean square, see ``wavenets.models.Network``
 
     def __init__(
         self,
@@ -88,14 +91,15 @@ class LogMelCNN(nn.Module):
         channel_dropout: float = 0.3,
         base: float | str = 2,
         num_scales: int = 1,
+        finer: int = 0,
         readout: Any = "mean",
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         size, grid = round(window * sample_rate), Grid(1, base)
-        self.in_channels, self.min_size = in_channels, ceil(size * grid.ratio ** (num_scales - 1))
+        self.in_channels, self.min_size = in_channels, ceil(size * grid.ratio ** (num_scales - 1 - finer))
         spectrogram = LogMel(sample_rate, n_mels, size, round(hop * sample_rate))
-        layers = [Views(num_scales, grid), PerLevel(spectrogram), BatchNorm(in_channels)]
+        layers = [Views(num_scales, grid, finer), PerLevel(spectrogram), BatchNorm(in_channels)]
         channels = in_channels
         for out_channels in (width, 2 * width, 4 * width):
             for _ in range(2):

@@ -1,4 +1,4 @@
-"""Publishes the networks of runs, as ``Network.save_pretrained`` does: `python -m experiments.report.weights RUN …`.
+"""Publishes the networks of runs, as their ``save_pretrained`` does: `python -m experiments.report.weights RUN …`.
 
 The files that it writes are enough for `experiments.predict`, `experiments.evaluate` and `experiments.demo`, and
 contain no path of this machine. ``make weights`` trains what is in pretrained/, and then calls this.
@@ -12,6 +12,7 @@ from experiments.card import Card, load_network
 from experiments.data.inputs import Image, Waveform
 from experiments.data.source import checked
 from experiments.errors import one_line_errors
+from experiments.models.log_mel import LogMelCNN
 from experiments.results import Results
 from experiments.run import Run
 from experiments.training.tasks.task import shown
@@ -37,18 +38,18 @@ def publish(run: Run, out: Path) -> Path:
 
     Raises:
         FileNotFoundError: The run is not finished, or its data are missing.
-        ValueError: Its network is not one of ``wavenets.models``.
+        ValueError: Its network is not one of ``wavenets.models``, nor a ``LogMelCNN``.
     """
     if not run.results.is_file():
         raise FileNotFoundError(f"{run.results} not found: {run.folder} is not a finished run of experiments.train")
     network, card = load_network(run.trained)
-    if not isinstance(network, Network):
-        raise ValueError(f"{type(network).__name__} in {run.trained} is not a Network of wavenets.models")
+    if not isinstance(network, Network | LogMelCNN):
+        raise ValueError(f"{type(network).__name__} in {run.trained} is no Network of wavenets.models, nor a LogMelCNN")
     network.save_pretrained(out / run.folder.name, about(network, card, Results.load(run.results)))
     return out / run.folder.name
 
 
-def about(network: Network, card: Card, results: Results) -> dict[str, Any]:
+def about(network: Network | LogMelCNN, card: Card, results: Results) -> dict[str, Any]:
     """Return what is published of a network: its card, its inputs, and its results."""
     source = checked(build(card.config["data"]))
     x = source.split("test")[0][0]

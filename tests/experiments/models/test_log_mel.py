@@ -48,12 +48,14 @@ def test_levels_of_a_rescaled_signal_are_those_of_the_signal(base: int | str, dt
     assert all((one == other).all() for one, other in zip(levels[1:], rescaled[:-1], strict=True))
 
 
+@pytest.mark.parametrize("finer", [0, 1, 2])
 @torch.no_grad()
-def test_on_several_scales_it_is_the_mean_of_the_plain_network_on_all_views() -> None:
-    plain, net = (LogMelCNN(3, sample_rate=RATE, base="3/2", num_scales=n).eval() for n in (1, 3))
+def test_on_several_scales_it_is_the_mean_of_the_plain_network_on_all_views(finer: int) -> None:
+    plain = LogMelCNN(3, sample_rate=RATE).eval()
+    net = LogMelCNN(3, sample_rate=RATE, base="3/2", num_scales=3, finer=finer).eval()
     net.load_state_dict(plain.state_dict())
     x = normalized(torch.randn(2, 1, 4001))
-    mean = torch.stack([plain.head(plain.body[1:]([view]))[0] for view in Grid(1, "3/2").views(x, 3)]).mean(0)
+    mean = torch.stack([plain.head(plain.body[1:]([view]))[0] for view in Grid(1, "3/2").views(x, 3, finer)]).mean(0)
     torch.testing.assert_close(net(x), mean, rtol=0, atol=1e-5)
     assert net(torch.randn(1, 1, net.min_size)).isfinite().all()
 
