@@ -4,6 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from scipy.ndimage import zoom
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -56,9 +57,27 @@ def shrink(image: np.ndarray, factor: float) -> np.ndarray:
     [0, 200]
     """
     height, width = (max(1, round(n * factor)) for n in image.shape)
-    canvas = np.zeros_like(image)
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    canvas[top : top + height, left : left + width] = resize(image, (height, width))
+    return _centred(resize(image, (height, width)), image.shape)
+
+
+def shrink_zoomed(image: np.ndarray, factor: float) -> np.ndarray:
+    """Shrink an image as ``shrink`` does, but with a cubic spline (``scipy.ndimage.zoom``) and without anti-aliasing.
+
+    Args:
+        image: uint8 image, shape (H, W).
+        factor: Factor, at most 1.
+
+    >>> shrink_zoomed(np.full((28, 28), 200, np.uint8), 0.5)[[0, 14], [14, 14]].tolist()
+    [0, 200]
+    """
+    small = zoom(image.astype(np.float64), factor, order=3)
+    return _centred(small.round().clip(0, 255).astype(np.uint8), image.shape)
+
+
+def _centred(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    canvas = np.zeros(shape, image.dtype)
+    top, left = ((whole - part) // 2 for whole, part in zip(shape, image.shape, strict=True))
+    canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
     return canvas
 
 

@@ -7,12 +7,13 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from experiments.data.inputs import Image
-from experiments.data.sets.digit_images import Images, Range, resize, shrink, shrink_aliased
+from experiments.data.sets.digit_images import Images, Range, resize, shrink, shrink_aliased, shrink_zoomed
 from experiments.data.sets.idx import PARTS, read_mnist
 from experiments.data.source import Source, Stage
 from experiments.data.transformation import Rescaling
 
 SIDE = 28  # side of the images, in pixels
+SHRINK = {"smooth": shrink, "sesn": shrink_aliased, "ghosh": shrink_zoomed}  # how images are shrunk, by protocol
 
 
 def is_range(values: Any, least: float, greatest: float) -> bool:
@@ -145,8 +146,8 @@ class ScaledDigits(Digits):
         super().__init__(images, labels, counts, seed, size)
         if not isinstance(enlarge, int) or enlarge < 1:
             raise ValueError(f"data.enlarge={enlarge} is not a whole number of at least 1")
-        if protocol not in ("smooth", "sesn"):
-            raise ValueError(f"data.protocol={protocol} is unknown; choose smooth or sesn")
+        if protocol not in SHRINK:
+            raise ValueError(f"data.protocol={protocol} is unknown; choose {', '.join(SHRINK)}")
         if protocol == "sesn" and size % SIDE:
             raise ValueError(f"data.size={size} is not a multiple of {SIDE}; data.protocol=sesn repeats pixels")
         self.protocol, self.enlarge, self.input = protocol, enlarge, Image(1, (size * enlarge, size * enlarge))
@@ -168,10 +169,9 @@ class ScaledDigits(Digits):
         return self._enlarged(_resized(self.images[rows], side), stage)
 
     def _shrunk(self, stage: Stage, factors: np.ndarray) -> Images:
-        rows, sesn = self.rows[stage], self.protocol == "sesn"
-        make = shrink_aliased if sesn else shrink
+        make, rows = SHRINK[self.protocol], self.rows[stage]
         images = np.stack([make(image, factor) for image, factor in zip(self.images[rows], factors, strict=True)])
-        if sesn:
+        if self.protocol == "sesn":
             images = images.repeat(self.size // SIDE, axis=1).repeat(self.size // SIDE, axis=2)
         elif self.size > SIDE:
             images = _resized(images, self.size)

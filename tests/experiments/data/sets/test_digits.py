@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.interpolate import RectBivariateSpline
 
 from experiments.data.sets.digit_images import shrink, shrink_aliased
 from experiments.data.sets.scaled_digits import DigitsScale, MNISTScale
@@ -85,6 +86,19 @@ def test_fewer_test_images_leave_the_others_as_they_are(tmp_path: Path) -> None:
             MNISTScale(tmp_path, num_test=number)  # type: ignore[arg-type]
 
 
+def test_the_protocol_of_ghosh_puts_a_cubic_spline_in_the_centre() -> None:
+    digits = DigitsScale(seed=3, protocol="ghosh")
+    row, factor = digits.rows["val"][5], digits.factors["val"][5]
+    side = round(28 * factor)
+    where = np.linspace(0, 27, side)  # the corners of both images coincide
+    spline = RectBivariateSpline(np.arange(28), np.arange(28), digits.images[row])(where, where)
+    expected, start = np.zeros((28, 28)), (28 - side) // 2
+    expected[start : start + side, start : start + side] = spline.clip(0, 255)
+    image = digits.split("val").images[5]
+    assert np.abs(image - expected).max() < 8  # the splines differ in what lies beyond the edges
+    assert np.abs(image - expected)[start + 2 : start + side - 2, start + 2 : start + side - 2].max() < 1
+
+
 def test_the_published_protocol_has_the_same_draws_and_repeats_pixels() -> None:
     ours, theirs = DigitsScale(seed=3), DigitsScale(seed=3, protocol="sesn")
     row, factor = ours.rows["val"][5], ours.factors["val"][5]
@@ -102,7 +116,7 @@ def test_the_published_protocol_has_the_same_draws_and_repeats_pixels() -> None:
         ({"scales": [0.5]}, r"data.scales=\[0.5\] is not a range"),
         ({"size": 28.5}, "data.size=28.5 is not a whole number"),
         ({"train_scales": (1.0, 0.5)}, "data.train_scales"),
-        ({"protocol": "stn"}, "data.protocol=stn is unknown; choose smooth or sesn"),
+        ({"protocol": "stn"}, "data.protocol=stn is unknown; choose smooth, sesn, ghosh"),
         ({"protocol": "sesn", "size": 40}, "data.size=40 is not a multiple of 28"),
         ({"enlarge": 0}, "data.enlarge=0 is not a whole number of at least 1"),
         ({"enlarge": 1.5}, "data.enlarge=1.5 is not a whole number"),
