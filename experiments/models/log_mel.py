@@ -47,7 +47,7 @@ class LogMelCNN(Pretrained):
     """A convolutional network on a log-mel spectrogram: six convolutions of size 3 × 3, in pairs, and pooling.
 
     On several scales it takes the spectrogram of each view of the signal, with the same bands and the same weights: so
-    it is equivariant to rescaling.
+    it is equivariant to rescaling, exactly but for the scales that are finer than the signal.
 
     Args:
         num_classes: Number of logits.
