@@ -19,8 +19,8 @@ class CHASEDB1(ImageSet):
 
     M. M. Fraz et al., An ensemble classification-based approach applied to retinal blood vessel segmentation, IEEE
     Transactions on Biomedical Engineering 59, 2012. https://researchdata.kingston.ac.uk/96; CC BY 4.0. The usual split
-    is by child: the first ten to train on, the last four to test on. Only the field of view counts; it is found in the
-    image unless the ``metadata.csv`` lists it.
+    is by child: the first ten to train on, the last four to test on. Only the field of view counts in validation and
+    tests; it is found in the image unless the ``metadata.csv`` lists it.
 
     Args:
         root: Folder of the set.

@@ -15,8 +15,8 @@ class DRIVE(ImageSet):
 
     J. Staal, M. D. Abràmoff, M. Niemeijer, M. A. Viergever, B. van Ginneken, Ridge-based vessel segmentation in color
     images of the retina, IEEE Transactions on Medical Imaging 23, 2004. https://drive.grand-challenge.org; free of
-    charge for research and education, not to be passed on. Only the field of view counts. The masks are those of the
-    first observer.
+    charge for research and education, not to be passed on. Only the field of view counts in validation and
+    tests. The masks are those of the first observer.
 
     Args:
         root: Folder of the set.

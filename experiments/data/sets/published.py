@@ -25,7 +25,7 @@ class Example:
         label: Name of the class.
         mask: File of the mask.
         instances: File of the numbers of the objects.
-        roi: File of the region that counts.
+        roi: File of the region that counts in validation and tests.
         group: What must not be in two parts, such as the patient.
     """
 
@@ -146,7 +146,8 @@ def images(examples: Sequence[Example], classes: Sequence[str], mpp: float | Non
         None if with_masks else np.array([classes.index(example.label) for example in examples]),
         [example.mask for example in examples] if with_masks else None,
         [example.instances for example in examples],
-        [example.roi for example in examples],
+        # Nothing lies beyond a field of view, and a network learns this from its training images; tests leave it out.
+        [None if example.part == "train" else example.roi for example in examples],
         mpp,
         [example.group for example in examples] if grouped else None,
     )

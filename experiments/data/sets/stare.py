@@ -19,7 +19,7 @@ class STARE(ImageSet):
     A. Hoover, V. Kouznetsova, M. Goldbaum, Locating blood vessels in retinal images by piecewise threshold probing of a
     matched filter response, IEEE Transactions on Medical Imaging 19, 2000. https://cecas.clemson.edu/~ahoover/stare; no
     licence is stated. There is no published split: one image is tested on and another is validated on, as is usual, or
-    so many at once. Only the field of view counts; it is found in the image.
+    so many at once. Only the field of view counts in validation and tests; it is found in the image.
 
     Args:
         root: Folder with stare-images and labels-ah; the files may end in .gz.
