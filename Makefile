@@ -2,8 +2,10 @@ PYTHON ?= python3
 BIN = .venv/bin
 ESC50 ?= data/ESC-50
 WEIGHTS = esc10 urbansound8k digits_rotated digits_rotated_plain vessels nuclei
-ON_SCALES = model.base=1.41421356 model.num_scales=4 model.readout=max model.dropout=0.3 \
+ON_SCALES = model.base=1.41421356 model.num_scales=4 model.readout=gated model.dropout=0.3 \
 	augment.rescale.low=0.5 augment.rescale.high=2 'rescale=[]'
+ON_SPEEDS = model.base=3/2 model.num_scales=4 model.finer=1 model.dropout=0.2 \
+	augment.speed.low=0.5 augment.speed.high=2 trainer.precision=bf16-mixed
 
 # Lists these targets
 help:
@@ -46,7 +48,7 @@ runs/weights/esc10/results.json: | .venv/installed
 	$(BIN)/python -m experiments.train experiment=esc10_scalogram data.root=$(ESC50) folder=$(@D)
 
 runs/weights/urbansound8k/results.json: | .venv/installed
-	$(BIN)/python -m experiments.train experiment=urbansound8k_scalogram data.test_fold=10 data.val_fold=false folder=$(@D)
+	$(BIN)/python -m experiments.train experiment=urbansound8k_log_mel data.test_fold=10 data.val_fold=false $(ON_SPEEDS) folder=$(@D)
 
 runs/weights/digits_rotated/results.json: | .venv/installed
 	$(BIN)/python -m experiments.train experiment=digits_rotated model.width=12 augment=turn trainer=cpu folder=$(@D)
@@ -55,10 +57,10 @@ runs/weights/digits_rotated_plain/results.json: | .venv/installed
 	$(BIN)/python -m experiments.train experiment=digits_rotated model.rotations=null model.width=22 augment=turn trainer=cpu folder=$(@D)
 
 runs/weights/vessels/results.json: | .venv/installed
-	$(BIN)/python -m experiments.train experiment=drive_unet $(ON_SCALES) folder=$(@D)
+	$(BIN)/python -m experiments.train experiment=drive_unet $(ON_SCALES) trainer.max_epochs=20 folder=$(@D)
 
 runs/weights/nuclei/results.json: | .venv/installed
-	$(BIN)/python -m experiments.train experiment=monuseg_unet $(ON_SCALES) model.readout=gated folder=$(@D)
+	$(BIN)/python -m experiments.train experiment=monuseg_unet $(ON_SCALES) folder=$(@D)
 
 # Writes docs/results.md from the studies in runs/studies, and docs/models.md
 results: .venv/installed
