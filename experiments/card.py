@@ -144,14 +144,23 @@ def load_network(file: Path, trust: Sequence[str] = ()) -> tuple[nn.Module, Card
     return normalize(network, card.input).eval(), card
 
 
+def from_pretrained(folder: Path) -> Network | LogMelCNN:
+    """Return the network of a folder that ``save_pretrained`` wrote: of ``wavenets.models``, or of the experiments.
+
+    Raises:
+        ValueError: A file is damaged, or names another class.
+    """
+    kind = LogMelCNN if read_card(folder)["class"] == LogMelCNN.__name__ else Network
+    return kind.from_pretrained(folder)
+
+
 def load_pretrained(folder: Path) -> tuple[nn.Module, Card]:
     """Return the network of a folder that `report.weights` wrote, and the card of its run.
 
     Raises:
         ValueError: A file is damaged, or names no run.
     """
-    kind = LogMelCNN if read_card(folder)["class"] == LogMelCNN.__name__ else Network
-    network = kind.from_pretrained(folder)
+    network = from_pretrained(folder)
     try:
         card = Card.from_dict({f.name: network.about[f.name] for f in fields(Card)})
     except KeyError as error:

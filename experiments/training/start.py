@@ -6,8 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from experiments.card import find_checkpoint, read_checkpoint
-from wavenets.models import Network
+from experiments.card import find_checkpoint, from_pretrained, read_checkpoint
 from wavenets.models.pretrained import WEIGHTS
 
 log = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ def start_from(network: nn.Module, path: Path | str) -> None:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"weights={path}: {error}") from None
     pretrained = file.name == WEIGHTS
-    theirs = Network.from_pretrained(file.parent).state_dict() if pretrained else read_checkpoint(file)[0]
+    theirs = from_pretrained(file.parent).state_dict() if pretrained else read_checkpoint(file)[0]
     ours = network.state_dict()
     shared = [key for key in ours if key in theirs]
     new = _layers(key for key in shared if ours[key].shape != theirs[key].shape)

@@ -9,6 +9,7 @@ import torch
 
 from experiments import train
 from experiments.card import load_network, read_checkpoint
+from experiments.models.log_mel import LogMelCNN
 from experiments.run import Run
 from experiments.training.start import start_from
 from tests.experiments.runs import run, saved, short
@@ -54,6 +55,14 @@ def test_another_number_of_classes_has_a_new_head(kind: str, tmp_path: Path, cap
         assert torch.equal(p, expected[name]), name
     (line,) = caplog.messages
     assert f"new, as their shapes differ: {layer}" in line and str(sources[kind]) in line
+
+
+def test_a_network_of_the_experiments_starts_from_its_folder(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    old, new = LogMelCNN(3, sample_rate=8000), LogMelCNN(3, sample_rate=8000, base="3/2", num_scales=4)
+    old.save_pretrained(tmp_path)
+    start_from(new, tmp_path)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(new.parameters(), old.parameters(), strict=True))
 
 
 def test_what_does_not_fit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
