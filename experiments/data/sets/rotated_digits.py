@@ -5,10 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from experiments.data.sets.digit_images import Images, Range, resize, rotate, shrink
+from experiments.data.sets.digit_images import Images, Range, resize, rotate, shrink, shrink_aliased
 from experiments.data.sets.scaled_digits import SIDE, Digits, mnist, small_digits
 from experiments.data.source import Stage
 from experiments.data.transformation import TESTED, Rotation
+
+
+def turn_and_shrink(image: np.ndarray, factor: float, angle: float) -> np.ndarray:
+    """Turn an image, and then shrink it, see ``rotate`` and ``shrink``."""
+    return shrink(rotate(image, angle), factor)
+
+
+MOVE = {"smooth": turn_and_shrink, "sesn": shrink_aliased}  # how images are turned and shrunk, by protocol
 
 
 class TurnedDigits(Digits):
@@ -24,6 +32,8 @@ class TurnedDigits(Digits):
         train_angles: Range for training and validation. ``None``: that of ``angles``. (0, 0) trains on upright digits.
         scales: Range of the factors, which are uniform in it. ``None``: nothing is shrunk.
         train_scales: Range for training and validation. ``None``: that of ``scales``.
+        protocol: "smooth" turns digits, and then shrinks them with anti-aliasing; "sesn" turns and shrinks them in one
+            step, without it, as published sets of digits at all angles and sizes do.
 
     Attributes:
         classes: The ten digits.
@@ -46,8 +56,12 @@ class TurnedDigits(Digits):
         train_angles: Range | None = None,
         scales: Range | None = None,
         train_scales: Range | None = None,
+        protocol: str = "smooth",
     ) -> None:
         super().__init__(images, labels, counts, seed, size)
+        if protocol not in MOVE:
+            raise ValueError(f"data.protocol={protocol} is unknown; choose {', '.join(MOVE)}")
+        self.move = MOVE[protocol]
         self.angles = self.draw("angles", angles, train_angles, -360, 360)
         self.factors = self.draw("scales", (1, 1) if scales is None else scales, train_scales, 0.1, 1)
 
@@ -67,7 +81,7 @@ class TurnedDigits(Digits):
     def _turned(self, stage: Stage, angles: np.ndarray) -> Images:
         rows = self.rows[stage]
         drawn = zip(self.images[rows], angles, self.factors[stage], strict=True)
-        images = [shrink(rotate(image, angle), factor) for image, angle, factor in drawn]
+        images = [self.move(image, factor, angle) for image, angle, factor in drawn]
         if self.size > SIDE:
             images = [resize(image, (self.size, self.size)) for image in images]
         return Images(np.stack(images), self.labels[rows])

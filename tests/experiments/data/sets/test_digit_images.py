@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from experiments.data.image.geometry import fit, resize
-from experiments.data.sets.digit_images import shrink, shrink_aliased, turn
+from experiments.data.sets.digit_images import rotate, shrink, shrink_aliased, turn
 
 
 @given(factor=st.floats(0.1, 1), height=st.integers(5, 40), width=st.integers(5, 40))
@@ -55,6 +55,16 @@ def test_the_published_way_of_shrinking_interpolates_where_a_pixel_comes_from(fa
     assert np.abs(shrunk[14, inside] - np.array(expected)).max() <= 1
     assert not shrunk[14, [x for x in range(28) if not 0 <= 14 + (x + 0.5 - 14) / factor < 28]].any()
     assert np.array_equal(shrink_aliased(image.T, factor), shrunk.T)
+
+
+@given(factor=st.floats(0.3, 1), angle=st.floats(-360, 360), height=st.integers(5, 40), width=st.integers(5, 40))
+def test_the_published_way_of_turning_is_pillows(factor: float, angle: float, height: int, width: int) -> None:
+    side = max(height, width)
+    image = np.zeros((3 * side, 3 * side), np.uint8)  # black around, as digits have it
+    image[side : side + height, side : side + width] = np.random.default_rng(0).integers(0, 256, (height, width))
+    assert np.abs(shrink_aliased(image, 1.0, angle).astype(int) - rotate(image, angle)).max() <= 1
+    both = shrink_aliased(image, factor, 90.0 + angle).astype(int)
+    assert np.abs(both - shrink_aliased(np.rot90(image), factor, angle)).max() <= 1
 
 
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3, -5])

@@ -7,7 +7,7 @@ import pytest
 from hydra.utils import instantiate
 from PIL import Image
 
-from experiments.data.sets.digit_images import shrink
+from experiments.data.sets.digit_images import shrink, shrink_aliased
 from experiments.data.sets.rotated_digits import DigitsRotated
 from experiments.report.tables import show_results
 from experiments.results import Results
@@ -47,6 +47,14 @@ def test_rotated_and_rescaled_digits_keep_their_sizes_when_turned() -> None:
     assert np.array_equal(upright, np.stack([shrink(*pair) for pair in zip(originals, factors, strict=True)]))
     half = digits.transformed("test", 180).images.astype(int)
     assert np.abs(half - shrunk_turned(originals, factors)).max() <= 1
+
+
+def test_the_published_protocol_turns_and_shrinks_in_one_step() -> None:
+    ours, theirs = DigitsRotated(scales=(0.3, 1.0)), DigitsRotated(scales=(0.3, 1.0), protocol="sesn")
+    row, factor, angle = ours.rows["val"][5], ours.factors["val"][5], ours.angles["val"][5]
+    assert np.array_equal(theirs.split("val").images[5], shrink_aliased(ours.images[row], factor, angle))
+    with pytest.raises(ValueError, match=r"data.protocol=ghosh is unknown; choose smooth, sesn"):
+        DigitsRotated(protocol="ghosh")
 
 
 def shrunk_turned(originals: np.ndarray, factors: np.ndarray) -> np.ndarray:
