@@ -115,6 +115,12 @@ class Study:
         return [cell for cell in self.cells if (cell.arm, cell.fraction) == (arm, fraction)]
 
     @property
+    def hours(self) -> float:
+        """The time of all trainings with their tests. Arms that differ in views alone share a training."""
+        trained = [name for name, arm in self.arms.items() if not any(o.startswith("views.") for o in arm.overrides)]
+        return sum(cell.seconds for cell in self.cells if cell.arm in trained) / 3600
+
+    @property
     def spread(self) -> str:
         """A sentence that states over what a ± is a standard deviation, see `average`."""
         seeds, folds = ({getattr(cell, key) for cell in self.cells} for key in ("seed", "fold"))
@@ -200,8 +206,9 @@ def percent(value: Mean, bold: bool = False) -> str:
 def table(study: Study) -> tuple[list[str], list[list[str]]]:
     """Return the table of a study: its columns, and a row for each arm and share of the training examples.
 
-    If arms are compared on the same test examples, a column has the differences from the first arm. ``flatness`` is the
-    largest less the smallest value over the factors, of the means.
+    If arms are compared on the same test examples, a column has the differences from the first arm. ``minutes`` are
+    those of a training with its tests, and ``flatness`` is the largest less the smallest value over the factors, of the
+    means.
     """
     shares, chosen = len(study.fractions) > 1, any(arm.chosen for arm in study.arms.values())
     against = {(one.arm, one.fraction): one.text for one in study.paired}
@@ -209,7 +216,7 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
         *["", "parameters"],
         *(["chosen on validation"] if chosen else []),
         *(["training share"] if shares else []),
-        *["runs", f"test {study.metric.replace('_', ' ')}"],
+        *["runs", "minutes", f"test {study.metric.replace('_', ' ')}"],
         *([f"against {study.paired[0].against}"] if against else []),
         *study.tests,
         *(named(study.transformation).label(float(factor)) for factor in study.factors),
@@ -227,7 +234,8 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
                     *[name, f"{arm.parameters:,}"],
                     *([_listed(arm.chosen)] if chosen else []),
                     *([f"{fraction:.0%}"] if shares else []),
-                    *[str(len(cells)), percent(average(cells, (cell.test for cell in cells)))],
+                    *[str(len(cells)), f"{mean(cell.seconds for cell in cells) / 60:.1f}"],
+                    percent(average(cells, (cell.test for cell in cells))),
                     *([against.get((name, fraction), "")] if against else []),
                     *(percent(average(cells, (c.tests[name][study.metric] for c in cells))) for name in study.tests),
                     *map(percent, means),

@@ -18,9 +18,9 @@ HEAD = """# Results
 
 Written by `make results` from the JSON files in [results/](results), which `python -m experiments.study study=NAME`
 makes of its runs; `conf/study/NAME.yaml` says what they are, and may ask for more seeds and folds than have been run.
-Values are in percent. Flatness is the largest
-less the smallest accuracy over the factors: 0 is best. How far the logits move is their relative distance, 0 at best,
-√2 between logits that have nothing in common.
+Values are in percent. Minutes are those of a training with its tests, on one core, beside other work; arms that differ
+in views share a training. Flatness is the largest less the smallest value over the factors: 0 is best. How far
+the logits move is their relative distance, 0 at best, √2 between logits that have nothing in common.
 """
 
 
@@ -58,7 +58,8 @@ def section(study: Study, folder: Path) -> str:
     ran = f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else f"{epochs[0]}"
     seeds, folds = (len({getattr(cell, key) for cell in study.cells}) for key in ("seed", "fold"))
     counts = [f"{n} {word}{'s' * (n > 1)}" for n, word in ((seeds, "seed"), (folds, "fold"))]
-    lines += [f"`study={study.name}`: {', '.join(counts)}, {study.test_examples:,} test examples each, {ran} epochs."]
+    counts += [f"{study.test_examples:,} test examples each", f"{ran} epochs"]
+    lines += [f"`study={study.name}`: {', '.join(counts)}; {study.hours:.1f} hours of training and tests."]
     lines += [
         study.spread,
         *([study.pairing] if study.paired else []),

@@ -78,14 +78,20 @@ def test_folds_are_averaged_for_each_seed_first_and_alone_they_are_the_units() -
 def test_the_table_has_the_means_and_the_flatness() -> None:
     columns, rows = table(study())
     assert columns == [
-        *["", "parameters", "chosen on validation", "training share", "runs", "test accuracy"],
+        *["", "parameters", "chosen on validation", "training share", "runs", "minutes", "test accuracy"],
         *["×0.5", "×1", "×2", "flatness"],
     ]
     assert rows[1] == [
-        *["plain", "1,234", "lr 0.003", "100%", "3", "61.0 ± 1.0"],
+        *["plain", "1,234", "lr 0.003", "100%", "3", "0.1", "61.0 ± 1.0"],
         *["30.5 ± 0.5", "61.0 ± 1.0", "12.2 ± 0.2", "48.8"],
     ]
     assert len(rows) == 6
+
+
+def test_the_hours_of_a_study_count_a_training_once() -> None:
+    arms = {"plain": Arm(["experiment=a"]), "plain, four scales": Arm(["experiment=a", "views.num_scales=4"])}
+    cells = [replace(cell(arm, seed=seed), seconds=1800.0) for arm in arms for seed in (0, 1, 2)]
+    assert study(arms=arms, cells=cells).hours == 1.5
 
 
 def test_what_is_wider_than_the_screen_is_several_tables(
@@ -187,9 +193,11 @@ def test_the_page_is_made_of_the_studies_alone(tmp_path: Path) -> None:
     study(missing=2).save(tmp_path / "runs" / "any" / "study.json")
     file = page.write(tmp_path / "runs", tmp_path / "docs")
     text = file.read_text()
-    assert "## A study" in text and "`study=tiny`: 3 seeds, 1 fold, 1,000 test examples each, 12 epochs." in text
+    assert (
+        "## A study" in text and "`study=tiny`: 3 seeds, 1 fold, 1,000 test examples each, 12 epochs; 0.0 hours" in text
+    )
     assert "2 runs are missing." in text
-    assert "| ours | 4,321 |  | 100% | 3 | 81.0 ± 1.0 | 40.5 ± 0.5 | 81.0 ± 1.0 | 16.2 ± 0.2 | 64.8 |" in text
+    assert "| ours | 4,321 |  | 100% | 3 | 0.1 | 81.0 ± 1.0 | 40.5 ± 0.5 | 81.0 ± 1.0 | 16.2 ± 0.2 | 64.8 |" in text
     for line in text.splitlines():
         if line.startswith("!["):
             assert (tmp_path / "docs" / line.split("](")[1].removesuffix(")")).is_file()
