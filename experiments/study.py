@@ -124,7 +124,8 @@ def _tested(results: Results | None) -> dict[str, Any]:
 
 
 def _run(jobs: Sequence[Job | Test], launch: Callable[..., list[Job | Test]]) -> list[Job | Test]:
-    jobs = list({job.file: job for job in jobs}.values())  # arms that differ in views share a training
+    first = {job.file: job for job in reversed(jobs)}
+    jobs = [job for job in jobs if first[job.file] is job]  # arms that differ in views share the training of the first
     done = sum(job.file.exists() for job in jobs)
     if done:
         kind = "runs" if isinstance(jobs[0], Job) else "further tests"

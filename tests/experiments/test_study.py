@@ -83,12 +83,13 @@ def test_a_grid_chooses_on_validation_and_tests_no_other(
 
 @pytest.mark.slow
 def test_arms_on_views_share_a_training_and_all_are_tested_elsewhere(
-    sounds: Path, tmp_path: Path, commands: list[list[str]]
+    sounds: Path, tmp_path: Path, commands: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     arms = {"plain": ["batch_size=4"], "on two": ["batch_size=4", "views.num_scales=2", "views.mode=max"]}
     tests = {"slow, or not": ["data.test_fold=3"]}
     result, failed = run_study(*arguments(sounds, tmp_path, arms=arms, tests=tests))
     assert not failed and len(commands) == 4  # one training, two further tests, and one on views
+    assert capsys.readouterr().out.startswith("1/1  plain, ")
     plain, views = result.cells
     (folder,) = tmp_path.glob("share*")
     assert plain.test == pytest.approx(Results.load(folder / "results.json").test["accuracy"], abs=1e-5)
