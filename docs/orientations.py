@@ -23,10 +23,10 @@ from wavenets.nn import GroupConv2d, LiftingConv2d, OrientationPool, PerLevel
 
 INTRO = """# Between quarter turns
 
-An image is turned, and so are the maps that a network gives for it, by the mean over its orientations. The error is
-that of the one against the other, relative, in percent, inside of a disk, on blurred noise ("smooth") and on
-photographs, on average over three networks as they are initialised. A grid of 12 or 16 orientations has 30° or 22.5°
-in it, but its kernels are turned by interpolation there, so that only quarter turns are exact.
+The map of a turned image is compared with the turned map of the image; a map is the mean of the features of a network
+over its orientations. The error is relative, in percent, within a disk, for blurred noise ("smooth") and for
+photographs, on average over three untrained networks. A grid of 12 or 16 orientations contains 30° or 22.5°, but its
+kernels are interpolated at these angles, so that only quarter turns are exact.
 `python -m docs.orientations` measures it.
 """
 SIZE, MARGIN, WIDTH, SEEDS = 129, 20, 16, 3

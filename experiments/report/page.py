@@ -16,11 +16,13 @@ REAL = "vessels", "nuclei", "idc", "plankton", "urbansound8k", "esc10"  # data t
 
 HEAD = """# Results
 
-Written by `make results` from the JSON files in [results/](results), which `python -m experiments.study study=NAME`
-makes of its runs; `conf/study/NAME.yaml` says what they are, and may ask for more seeds and folds than have been run.
-Values are in percent. Minutes are those of a training with its tests, on one core, beside other work; arms that differ
-in views share a training. Flatness is the largest less the smallest value over the factors: 0 is best. How far
-the logits move is their relative distance, 0 at best, √2 between logits that have nothing in common.
+Written by `make results` from the JSON files in [results/](results). Each section is a study: `conf/study/NAME.yaml`
+says what is compared, and `python -m experiments.study study=NAME` runs it. A row is a variant of the network or of its
+training (an arm). A study may have been run with other seeds and folds than its file has now: the line below its text
+states what was run. Values are in percent. Minutes are those of a training with its tests, on one core, beside other
+work; arms that differ in views alone share a training. Columns such as ×0.5 or 45° are tests on rescaled or turned
+examples, and flatness is the largest of them less the smallest: 0 is best. How far the logits move is the relative
+distance between those of a transformed example and those of the original: 0 is best, and unrelated logits have √2.
 """
 
 
