@@ -12,6 +12,7 @@ from wavenets import Grid, Levels
 from wavenets.models.network import normalized
 from wavenets.models.pretrained import Pretrained
 from wavenets.nn import BatchNorm, PerLevel, Readout, Views
+from wavenets.resample import precisely
 
 FLOOR = 0.001  # added to the power in a band before its logarithm is taken, of a signal whose root mean square is 1
 
@@ -36,11 +37,17 @@ class LogMel(nn.Module):
         self.hann: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the spectrogram of (B, C, L)."""
-        window = len(self.hann)
-        padded = F.pad(x, (window // 2, window // 2), "reflect")  # so that frame i is around sample i · hop
-        power = torch.fft.rfft(padded.unfold(-1, window, self.hop) * self.hann).abs().square()
-        return (power @ self.bands.T + FLOOR).log().transpose(-1, -2)
+        """Return the spectrogram of (B, C, L), computed at least in float32: powers exceed the range of float16."""
+        return log_power(x, self.hann, self.bands, self.hop)
+
+
+@precisely
+def log_power(x: Tensor, hann: Tensor, bands: Tensor, hop: int) -> Tensor:
+    """Return the logarithm of the power of (B, C, L) in bands, (B, C, bands, frames); frame i is around i · hop."""
+    window = len(hann)
+    padded = F.pad(x, (window // 2, window // 2), "reflect")
+    power = torch.fft.rfft(padded.unfold(-1, window, hop) * hann.to(x.dtype)).abs().square()
+    return (power @ bands.T.to(x.dtype) + FLOOR).log().transpose(-1, -2)
 
 
 class LogMelCNN(Pretrained):
@@ -66,6 +73,9 @@ class LogMelCNN(Pretrained):
 
     Shape:
         (B, in_channels, L) -> (B, num_classes), L at least ``min_size``.
+
+    Raises:
+        ValueError: In ``forward`` if the input has other channels, or is too short.
 
     Example:
         >>> net = LogMelCNN(10, sample_rate=8000)
@@ -113,7 +123,15 @@ class LogMelCNN(Pretrained):
         self.readout = Readout(readout, dropout=dropout)
 
     def features(self, x: Tensor) -> Levels:
-        """Return the features before the classifier, of each scale (B, 4 · width, bands, frames)."""
+        """Return the features before the classifier, of each scale (B, 4 · width, bands, frames).
+
+        Raises:
+            ValueError: If x has another shape, or is shorter than ``min_size``.
+        """
+        if x.ndim != 3 or x.shape[1] != self.in_channels:
+            raise ValueError(f"expected an input of shape (B, {self.in_channels}, L), got {tuple(x.shape)}")
+        if x.shape[2] < self.min_size:
+            raise ValueError(f"LogMelCNN needs at least {self.min_size} samples, got {x.shape[2]}")
         levels: Levels = self.body(normalized(x))
         return levels
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from tests.library.networks import LAYERS, noise
 from wavenets import Grid, undecimated
@@ -92,6 +93,12 @@ def test_a_long_kernel_from_few_numbers_trains() -> None:
         return torch.func.functional_call(conv, {"weight": weight}, (levels,))[0]
 
     assert torch.autograd.gradcheck(net, (layer.weight, conv.weight))
+
+
+def test_the_kernels_of_a_pruned_layer_have_its_dtype() -> None:
+    layer = prune.l1_unstructured(LiftingConv1d(1, 2, 9, num_scales=2, kernel=BSpline(2, 2.0)), "weight", 0.5)
+    layer.double()
+    assert all(level.dtype == torch.float64 for level in layer(noise(1, 1, 64, dtype=torch.float64)))
 
 
 @pytest.mark.parametrize("rotations", [4, 8])

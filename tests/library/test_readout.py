@@ -69,6 +69,18 @@ def test_scale_dropout_reduces_what_is_left(mode: str) -> None:
     assert seen == {round(value, 4) for value in possible}
 
 
+@pytest.mark.parametrize("readout", [Readout("logsumexp", dropout=0.5), GatedReadout(1, 1, dropout=0.5)])
+def test_what_is_left_counts_however_large_what_is_left_out_was(readout: nn.Module) -> None:
+    if isinstance(readout, GatedReadout):
+        nn.init.ones_(readout.score.weight)
+    torch.manual_seed(0)
+    values = of_scales(torch.full((256, 1), 200.0), torch.zeros(256, 1)).map(lambda y: y.requires_grad_())
+    answers = readout(values)
+    assert answers.isfinite().all() and len(answers.unique()) > 1  # some without the first scale, some with it
+    answers.sum().backward()
+    assert all(y.grad is not None and y.grad.isfinite().all() for y in values)
+
+
 def test_no_scale_is_left_out_in_eval_mode() -> None:
     levels = constant_levels(3, batch=50)
     for make in (
@@ -162,6 +174,15 @@ def test_the_surest_scale_of_vectors_is_that_of_the_largest_probability() -> Non
     assert torch.equal(Readout("confident").chosen(levels), probability.argmax(0))
     one = of_scales(*(3 * noise(50, 1) for _ in range(3)))
     assert torch.equal(Readout("confident").chosen(one), torch.stack([level[:, 0].abs() for level in one]).argmax(0))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_of_answers_that_are_almost_sure_the_surest_is_chosen_in_half_precision(dtype: torch.dtype) -> None:
+    vectors = of_scales(*(torch.tensor([[margin, 0.0]], dtype=dtype) for margin in (6.5, 6.75, 7.0)))
+    assert Readout("confident").chosen(vectors) == 2
+    sizes = {300: 6.5, 150: 7.0}  # 90,000 positions are more than float16 counts
+    maps = of_scales(*(torch.full((1, 1, size, size), margin, dtype=dtype) for size, margin in sizes.items()))
+    assert MapReadout("confident").chosen(maps) == 1
 
 
 def test_the_surest_map_is_that_of_the_largest_mean_probability_of_what_it_shows() -> None:

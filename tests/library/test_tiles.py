@@ -605,7 +605,8 @@ def test_compiled_networks() -> None:
 @pytest.mark.parametrize(
     "image, options, message",
     [
-        (noise(1, 3, 20, 20), {}, r"expected an image \(C, H, W\) or a signal \(C, L\), got shape \(1, 3, 20, 20\)"),
+        (noise(1, 3, 20, 20), {}, r"expected an image \(C, H, W\) or a signal .*, got shape \(1, 3, 20, 20\)"),
+        (noise(3, 0, 20), {}, r"not empty, got shape \(3, 0, 20\)"),
         (noise(3, 20, 20), {"tile": 0}, "tile must be at least 1, got 0"),
         (noise(3, 20, 20), {"margin": 0}, "margin must be at least 1, got 0"),
         (noise(3, 20, 20), {"batch_size": 0}, "batch_size must be at least 1, got 0"),

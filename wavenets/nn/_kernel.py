@@ -90,7 +90,8 @@ class KernelLayer(nn.Module):
 
     def _fit_matrices(self) -> None:
         matrices = self._matrices()
-        self.matrices = None if matrices is None else matrices.to(self.weight)
+        # Not like self.weight, which after pruning is no parameter, and has the old dtype and device.
+        self.matrices = None if matrices is None else matrices.to(next(self.parameters()))
 
     # The state holds the grid as numbers, so that weights are not silently loaded into a layer on another grid.
     def get_extra_state(self) -> Tensor:

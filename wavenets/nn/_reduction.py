@@ -36,12 +36,11 @@ class Reduction(nn.Module):
         if self.mode == "mean":
             means = torch.stack([group.mean(scale) for scale in scales])
             return added(means) / len(means) if kept is None else added(means * kept) / kept.sum(0)
-        maxima = torch.stack([torch.stack(scale).amax(0) for scale in scales])
-        maximum = (maxima if kept is None else maxima.masked_fill(~kept, -torch.inf)).amax(0)
+        greatest = kept_maximum(scales, kept)
         if self.mode == "max":
-            return maximum
-        shift = maximum.detach().nan_to_num(neginf=0.0)
-        sums = torch.stack([group.sum([(y - shift).exp() for y in scale]) for scale in scales])
+            return greatest
+        shift = greatest.detach().nan_to_num(neginf=0.0)
+        sums = torch.stack([group.sum([exp_below(y, shift) for y in scale]) for scale in scales])
         return shift + added(sums if kept is None else sums * kept).log()
 
 
@@ -63,9 +62,10 @@ def kept_scales(scales: Scales, dropout: float) -> Tensor | None:
 
 def gated(logits: Sequence[Tensor], score: Sequence[Tensor], grid: Grid, dropout: float) -> Tensor:
     """Return Σ softmax(score) · logits over all levels, in an order under which turns and reflections change no bit."""
-    shift = maximum(score)
-    weights = [(y - shift).exp() for y in score]
-    kept = kept_scales([list(scale) for scale in grid.by_scale(weights)], dropout)
+    scales = [list(scale) for scale in grid.by_scale(score)]
+    kept = kept_scales(scales, dropout)
+    shift = kept_maximum(scales, kept)
+    weights = [exp_below(y, shift) for y in score]
 
     def total(parts: list[Tensor]) -> Tensor:
         sums = torch.stack([grid.group.sum(scale) for scale in grid.by_scale(parts)])
@@ -90,8 +90,24 @@ def maximum(parts: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(parts)).amax(0)
 
 
+def kept_maximum(scales: Scales, kept: Tensor | None) -> Tensor:
+    """Return the maximum over all levels of the scales that are kept, element by element."""
+    maxima = torch.stack([maximum(scale) for scale in scales])
+    return (maxima if kept is None else maxima.masked_fill(~kept, -torch.inf)).amax(0)
+
+
+def exp_below(y: Tensor, shift: Tensor) -> Tensor:
+    """Return exp(y - shift), at most 1: only in scales that are left out can y exceed the maximum of those kept."""
+    return (y - shift).clamp(max=0).exp()
+
+
 def probability(logits: Tensor) -> Tensor:
-    """Return the probabilities of all classes; of one logit those of background and foreground."""
+    """Return the probabilities of all classes; of one logit those of background and foreground.
+
+    They are at least float32: near 1, those of bfloat16 differ by 0.004, and sums of float16 overflow.
+    """
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        logits = logits.float()
     if logits.shape[1] > 1:
         return logits.softmax(1)
     p = logits.sigmoid()

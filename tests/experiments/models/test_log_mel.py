@@ -35,6 +35,25 @@ def test_loudness_does_not_matter_and_silence_has_an_answer() -> None:
     assert net(torch.zeros(1, 1, net.min_size)).isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_its_spectrogram_is_computed_in_float32(dtype: torch.dtype) -> None:
+    net = LogMelCNN(3, sample_rate=RATE).eval()
+    tone = torch.sin(2 * torch.pi * 440 * torch.arange(8000) / RATE)[None, None]
+    spectrogram = net.body[1]([tone])[0]
+    with torch.autocast("cpu", dtype):
+        assert torch.equal(net.body[1]([tone])[0], spectrogram)
+        assert net(tone).isfinite().all()
+    assert net.to(dtype)(tone.to(dtype)).isfinite().all()
+
+
+def test_signals_that_do_not_fit() -> None:
+    net = LogMelCNN(3, sample_rate=RATE)
+    with pytest.raises(ValueError, match=r"expected an input of shape \(B, 1, L\), got \(2, 2, 8000\)"):
+        net(torch.randn(2, 2, 8000))
+    with pytest.raises(ValueError, match=f"LogMelCNN needs at least {net.min_size} samples, got {net.min_size - 1}"):
+        net(torch.randn(2, 1, net.min_size - 1))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("base, finer", [(2, 0), ("3/2", 0), ("3/2", 1)])
 @torch.no_grad()
