@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from experiments.card import Card, find_checkpoint, load_network
+from experiments.data.image.fit import size_before_padding
 from experiments.data.image.scaled import Scaled
 from experiments.data.inputs import Image, Waveform
 from experiments.evaluation.map_files import Folder
@@ -30,7 +32,6 @@ from experiments.training.tasks.regression import Regression
 from experiments.training.tasks.segmentation import Segmentation
 from experiments.training.tasks.task import Task
 from experiments.trust import as_list
-from wavenets.models import Network
 
 SILENCE = -60.0  # decibels relative to full scale
 
@@ -97,14 +98,14 @@ class Trained:
         Raises:
             ValueError: The network does not declare its features.
         """
-        network = self._module
-        if not isinstance(network, Network):
-            raise ValueError(f"{type(network).__name__} has no features to return: it is not a wavenets.models.Network")
-        device, pooled = next(network.parameters()).device, []
+        network: Any = self.network
+        if not hasattr(network, "features") or not hasattr(network, "min_size"):
+            raise ValueError(f"{type(network).__name__} has no features to return: it lacks features() or min_size")
+        like, pooled = next(network.parameters()), []
         for _, x in self._inputs(str(file)):
-            features = network.features(enlarged(x[None], network.min_size).to(device))
+            features = network.features(enlarged(x[None], network.min_size).to(like))
             levels = [features] if isinstance(features, Tensor) else list(features)
-            pooled.append(torch.stack([level[0].flatten(1).mean(1) for level in levels]).mean(0))
+            pooled.append(torch.stack([level[0].float().flatten(1).mean(1) for level in levels]).mean(0))
         return torch.stack(pooled).mean(0)
 
     def predictions(
@@ -159,11 +160,11 @@ class Trained:
             size, resized = (image.shape[1], image.shape[2]), None
             if rescale_to_mpp:
                 resized = at_training_mpp(image, self.card, file)
-            elif self.segments and self.card.config["data"].get("fit", "resize") == "resize":
-                resized = self.card.config["data"].get("size")
-            x = Scaled(image, (resized[0], resized[1])) if resized else image
+            elif self.segments and (asked := self.card.config["data"].get("size")):
+                resized = size_before_padding(size, asked, self.card.config["data"].get("fit", "resize"))
+            x = image if resized in (None, size) else Scaled(image, resized)
             if isinstance(self.task, Segmentation):
-                segmentation = self._module, self.task, x, size
+                segmentation = self.network, self.task, x, size
                 return predict_map(
                     str(file), image, self.classes, lambda put: segment(*segmentation, put, tile, advance), folder
                 )
@@ -178,12 +179,6 @@ class Trained:
             fill = partial(average, slide, np.stack(judged.probabilities, 1), size)
             prediction, numbers = predict_map(str(file), image, self.classes, fill, folder)
             return replace(self._prediction(judged), map=prediction), numbers
-
-    @property
-    def _module(self) -> nn.Module:
-        """The network without the wrapper of `place`."""
-        module: nn.Module = getattr(self.network, "module", self.network)
-        return module
 
     @property
     def _window(self) -> tuple[int, int]:

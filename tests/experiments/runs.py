@@ -24,6 +24,7 @@ from experiments.data.inputs import Input
 from experiments.run import Run
 from experiments.train import train
 from wavenets.models import Network
+from wavenets.models.pretrained import Pretrained
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -159,7 +160,7 @@ TASKS = {
 
 
 def saved(
-    network: Network,
+    network: Pretrained,
     folder: Path,
     task: str,
     input: Input | None,
@@ -171,7 +172,7 @@ def saved(
     arguments = {name: value for name, value in network.arguments.items() if name != "num_classes"}
     config = {
         **{"name": "made", "seed": 0, "batch_size": 4, "data": data or {}},
-        "model": {"_target_": f"wavenets.models.{type(network).__name__}", **arguments},
+        "model": {"_target_": f"{type(network).__module__}.{type(network).__name__}", **arguments},
         "task": {"_target_": f"experiments.training.tasks.{task}.{TASKS[task]}", **options},
         "trainer": {"accelerator": "cpu", "precision": "32-true"},
     }

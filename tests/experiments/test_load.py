@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from torch import nn
 
 import experiments
 from experiments.data.inputs import Image, Waveform
+from experiments.evaluation.device import place
+from experiments.models.log_mel import LogMelCNN
 from tests.experiments.runs import run, saved, tiny, write_set
 from wavenets.models import CNN, MNet, UNet
 
@@ -72,6 +75,44 @@ def test_a_segmentation_returns_class_numbers(tmp_path: Path) -> None:
     predicted = trained.predict(tmp_path / "a.png")
     assert isinstance(predicted, np.ndarray) and predicted.dtype == np.uint8
     np.testing.assert_array_equal(predicted, expected)
+
+
+@pytest.mark.parametrize("fit, seen", [("resize", (24, 30)), ("pad", (22, 30)), ("crop", (37, 50))])
+def test_maps_are_made_at_the_size_of_training(tmp_path: Path, fit: str, seen: tuple[int, int]) -> None:
+    network = UNet(3, width=4, depth=2).eval()
+    data = {"size": [24, 30], "fit": fit}
+    trained = experiments.load(saved(network, tmp_path / "run", "segmentation", Image(3, (24, 30)), list("abc"), data))
+    Picture.fromarray(np.random.default_rng(0).integers(0, 256, (37, 50, 3), np.uint8)).save(tmp_path / "a.png")
+    sizes = []
+    trained.network.register_forward_pre_hook(lambda module, inputs: sizes.append(tuple(inputs[0].shape[2:])))
+    assert np.shape(trained.predict(tmp_path / "a.png")) == (37, 50)
+    assert sizes == [seen]
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_maps_and_features_have_the_precision_of_the_network(tmp_path: Path, precision: str) -> None:
+    network = UNet(3, width=4, depth=2).eval()
+    trained = experiments.load(saved(network, tmp_path / "run", "segmentation", Image(3), list("abc")))
+    placed = replace(trained, network=place(trained.network, {"accelerator": "cpu", "precision": precision}))
+    Picture.fromarray(np.random.default_rng(0).integers(0, 256, (37, 50, 3), np.uint8)).save(tmp_path / "a.png")
+    with torch.no_grad():
+        expected = placed.network(trained.preprocess(tmp_path / "a.png"))[0].argmax(0).numpy()
+    dtypes = set()
+    conv = next(module for module in trained.network.modules() if isinstance(module, nn.Conv2d))
+    conv.register_forward_hook(lambda module, inputs, output: dtypes.add(output.dtype))
+    np.testing.assert_array_equal(placed.predict(tmp_path / "a.png"), expected)
+    assert dtypes == {torch.bfloat16}
+    assert placed.embed(tmp_path / "a.png").dtype == torch.float32
+
+
+def test_features_of_a_log_mel_network(tmp_path: Path) -> None:
+    network = LogMelCNN(3, sample_rate=RATE, base=2, num_scales=2).eval()
+    trained = experiments.load(saved(network, tmp_path / "run", "multi_class", Waveform(RATE, 8000), list("abc")))
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 8000), RATE)
+    with torch.no_grad():
+        levels = network.features(trained.preprocess(tmp_path / "a.wav"))
+    expected = torch.stack([level[0].mean((1, 2)) for level in levels]).mean(0)
+    torch.testing.assert_close(trained.embed(tmp_path / "a.wav"), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_errors_name_the_file(tmp_path: Path) -> None:

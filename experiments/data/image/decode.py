@@ -188,11 +188,7 @@ def _decode_pillow(image: Image.Image, indices: bool) -> Pixels:
         values = np.asarray(ImageOps.exif_transpose(ImageOps.invert(image.convert("L"))))  # as the file stores them
         return Pixels(np.atleast_3d(values), 8, inverted=True)
     if indices and image.mode == "P":
-        two = image.getpalette() in (
-            [0, 0, 0, 255, 255, 255],
-            [255, 255, 255, 0, 0, 0],
-        )  # then white is the larger value
-        image = ImageOps.exif_transpose(image.convert("L") if two else image)
+        image = ImageOps.exif_transpose(image.convert("L") if _is_black_and_white(image) else image)
         return Pixels(np.atleast_3d(np.asarray(image)), 8)
     if image.mode in ALPHA or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -204,6 +200,16 @@ def _decode_pillow(image: Image.Image, indices: bool) -> Pixels:
     image = ImageOps.exif_transpose(image)
     values = np.atleast_3d(np.asarray(image))
     return Pixels(values, 8 if values.dtype == np.uint8 else 16, alpha=image.mode == "RGBA")
+
+
+def _is_black_and_white(image: Image.Image) -> bool:
+    """Return whether a palette has no colours but black and white, and so tells apart the values that occur.
+
+    White is then the larger value, wherever it stands in the palette. Formats fill palettes up with black.
+    """
+    colours = [tuple(colour) for colour in np.reshape(image.getpalette(), (-1, 3)).tolist()]
+    used = [colours[i] for i in np.unique(np.asarray(image)) if i < len(colours)]
+    return set(colours) <= {(0, 0, 0), (255, 255, 255)} and len(set(used)) == len(used)
 
 
 def _is_deep_png(file: Path) -> bool:

@@ -25,11 +25,20 @@ def fit_to(x: Tensor, size: tuple[int, int], how: str = "resize", fill: float = 
         tensor([[[1., 0.],
                  [1., 0.]]])
     """
+    return geometry.fit(geometry.resize_to(x, size_before_padding(x.shape[-2:], size, how)), size, fill)
+
+
+def size_before_padding(old: Sequence[int], new: Sequence[int], how: str) -> tuple[int, int]:
+    """Return the height and width to which ``fit_to`` resizes an image, before it pads or crops it.
+
+    Example:
+        >>> [size_before_padding((100, 50), (20, 20), how) for how in FITS]
+        [(20, 20), (20, 10), (100, 50)]
+    """
     if how == "resize":
-        return geometry.resize_to(x, size)
-    if how == "pad":
-        x = geometry.resize(x, min(1.0, *(new / old for new, old in zip(size, x.shape[-2:], strict=True))))
-    return geometry.fit(x, size, fill)
+        return new[0], new[1]
+    factor = min(1.0, new[0] / old[0], new[1] / old[1]) if how == "pad" else 1.0
+    return max(1, round(old[0] * factor)), max(1, round(old[1] * factor))
 
 
 def height_and_width(key: str, value: int | Sequence[int]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Images and their masks, moved alike: resized, rotated, sheared, shifted, cropped and padded.
+"""Images and their masks, moved alike: resized, rotated, sheared, shifted and cropped.
 
 An image is a tensor (C, H, W) of floats, which is interpolated. A mask is a tensor (H, W) of booleans or whole numbers:
 the class, plus 256 × the number of the instance. A pixel of a moved mask has the value of the nearest pixel.
@@ -28,12 +28,11 @@ def resize(x: Tensor, factor: float) -> Tensor:
 
 
 def resize_to(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return an image (bicubic and anti-aliased, as by Pillow), or a mask, of another height and width."""
+    """Return an image within [0, 1] (bicubic, anti-aliased, as by Pillow), or a mask, of another height and width."""
     if size == tuple(x.shape[-2:]):
         return x
     if not is_mask(x):
-        resized = F.interpolate(x[None], size, mode="bicubic", antialias=True, align_corners=False)[0]
-        return resized.clamp(x.min(), x.max())
+        return F.interpolate(x[None], size, mode="bicubic", antialias=True, align_corners=False)[0].clamp(0, 1)
     rows, columns = (((torch.arange(n) + 0.5) * old / n).long() for n, old in zip(size, x.shape, strict=True))
     return x[rows[:, None], columns]
 
@@ -73,12 +72,6 @@ def crop(x: Tensor, top: int, left: int, height: int, width: int, fill: float | 
         return x[..., top : top + height, left : left + width]
     near = [_mirrored(i, n) for i, n in zip((rows, columns), x.shape[-2:], strict=True)]
     return _filled(x[..., near[0][:, None], near[1]], inside[0][:, None] & inside[1], fill)
-
-
-def pad(x: Tensor, top: int, bottom: int, left: int, right: int, fill: float | None = None) -> Tensor:
-    """Return an image, or a mask, with more rows and columns around it."""
-    height, width = x.shape[-2:]
-    return crop(x, -top, -left, top + height + bottom, left + width + right, fill)
 
 
 def fit(x: Tensor, size: tuple[int, int], fill: float | None = None) -> Tensor:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from experiments.data.image.decode import (
     Pixels,
-    count_frames,
     decode,
     is_tiff,
     named,
@@ -80,20 +79,6 @@ def image_size(file: Path) -> tuple[int, int]:
                 width, height = image.size
                 orientation = image.getexif().get(274, 1)
     return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
-
-
-def num_pages(file: Path) -> int:
-    """Return the number of pages of a stack, or of frames of an animation. Levels of a pyramid are not pages.
-
-    Raises:
-        ValueError: If the file is not an image.
-    """
-    with named(file):
-        if is_tiff(file):
-            with tifffile.TiffFile(file) as tiff:
-                return len(tiff_pages(tiff))
-        with Image.open(file) as image:
-            return count_frames(image)
 
 
 def is_image(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """Images that are larger than memory, such as TIFF pyramids and slides, read piece by piece."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -101,13 +102,14 @@ def open_large(file: Path, channels: int = 3, background: float = 255, range: Ra
     mpp: float | None = None
     tags: Tags = ()
     if is_tiff(file):
-        tiff = TiffFile(file)
-        with named(file):
+        with ExitStack() as opened, named(file):
+            tiff = opened.enter_context(TiffFile(file))
             page = key(tiff_pages(tiff)[0])
             mpp, tags = microns_per_pixel(tiff, page), kept_tags(page)
             if is_plain(page) and orientation_of(page) == 1:
-                return _open_tiff(tiff, file, channels, convert, mpp, tags)
-        tiff.close()
+                large = _open_tiff(tiff, file, channels, convert, mpp, tags)
+                opened.pop_all()  # the image closes the file
+                return large
     x = read_image(file, channels, background, range=range)
     return LargeImage(lambda rows, columns: x[:, rows, columns], channels, (x.shape[1], x.shape[2]), mpp, tags)
 

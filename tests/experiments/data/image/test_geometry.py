@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from experiments.data.image.geometry import IGNORED, affine, crop, fit, flip, pad, resize, resize_to, rotate
+from experiments.data.image.geometry import IGNORED, affine, crop, fit, flip, resize, resize_to, rotate
 
 
 def waves(height: int, width: int, degrees: float = 0.0) -> Tensor:
@@ -63,7 +63,7 @@ def test_beyond_the_edges(degrees: float) -> None:
 def test_resized_as_by_pillow(size: tuple[int, int]) -> None:
     image = waves(45, 50).float()
     pillow = Image.fromarray(image[0].numpy()).resize(size[::-1], Image.Resampling.BICUBIC)
-    expected = np.asarray(pillow).clip(image.min(), image.max())
+    expected = np.asarray(pillow).clip(0, 1)
     np.testing.assert_allclose(resize_to(image, size)[0], expected, rtol=0, atol=1e-5)
     mask = torch.randint(0, 9, (45, 50))
     nearest = Image.fromarray(mask.numpy().astype(np.uint8)).resize(size[::-1], Image.Resampling.NEAREST)
@@ -90,10 +90,8 @@ def test_crop(window: tuple[int, int, int, int]) -> None:
     assert np.array_equal(crop(mask, *window), np.pad(mask, 60, constant_values=IGNORED)[cut])
 
 
-def test_pad_fit_and_flip() -> None:
+def test_fit_and_flip() -> None:
     image, mask = torch.rand(2, 7, 9), torch.randint(0, 9, (7, 9))
-    assert np.array_equal(pad(image, 1, 2, 3, 4), np.pad(image, ((0, 0), (1, 2), (3, 4)), mode="symmetric"))
-    assert np.array_equal(pad(mask, 1, 2, 3, 4), np.pad(mask, ((1, 2), (3, 4)), constant_values=IGNORED))
     assert torch.equal(fit(fit(image, (11, 15)), (7, 9)), image)
     assert np.array_equal(flip(mask), np.fliplr(mask))
 

@@ -51,12 +51,20 @@ def test_sixteen_bits_and_equal_channels(tmp_path: Path) -> None:
         assert np.array_equal(read_mask(tmp_path / name, 2, (12, 17)), VESSEL)
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.gif", "a.tif"])  # of which two fill the palette up with black
 @pytest.mark.parametrize("white_first", [False, True])
-def test_black_and_white_palette(tmp_path: Path, white_first: bool) -> None:
+def test_black_and_white_palette(tmp_path: Path, white_first: bool, name: str) -> None:
     image = Image.fromarray((VESSEL ^ white_first).astype(np.uint8), "P")
     image.putpalette([255, 255, 255, 0, 0, 0] if white_first else [0, 0, 0, 255, 255, 255])
-    image.save(tmp_path / "a.png")
-    assert np.array_equal(read_mask(tmp_path / "a.png", 2, (12, 17)), VESSEL)
+    image.save(tmp_path / name)
+    assert np.array_equal(read_mask(tmp_path / name, 2, (12, 17)), VESSEL)
+
+
+def test_a_palette_that_does_not_tell_values_apart_counts_by_numbers(tmp_path: Path) -> None:
+    image = Image.fromarray(CLASSES % 3, "P")
+    image.putpalette([0, 0, 0, 255, 255, 255])  # 2 is black as well, as 0 is
+    image.save(tmp_path / "a.tif")
+    assert np.array_equal(read_mask(tmp_path / "a.tif", 3, (12, 17)), CLASSES % 3)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.gif", "a.tif"])

@@ -161,3 +161,15 @@ def test_a_map_is_whole_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), write_map(tmp_path / "map.tif", (20, 30), np.uint8):
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are not listed")
+@pytest.mark.parametrize("size", [5, 60])
+def test_a_tiff_that_is_cut_off_is_named_and_closed(tmp_path: Path, size: int) -> None:
+    tifffile.imwrite(tmp_path / "whole.tif", np.zeros((40, 50, 3), np.uint8), photometric="rgb")
+    file = tmp_path / "cut.tif"
+    file.write_bytes((tmp_path / "whole.tif").read_bytes()[:size])
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(ValueError, match=r"cut\.tif cannot be decoded .*; replace it"):
+        open_large(file)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
