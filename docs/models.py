@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from benchmarks.limits import GROUP, LIFTING, PLAIN, multiply_adds
+from experiments.models.log_mel import LogMelCNN
 from experiments.report.grid import Study
 from wavenets.models import Network
 
@@ -26,6 +27,7 @@ SIZES = {
     "OneDCNN": (50999,),
     "MNet": (88200,),
     "ScalogramNet": (88200,),
+    "LogMelCNN": (32000,),
     "CNN": (28, 28),
     "ResNet": (224, 224),
     "UNet": (256, 256),
@@ -36,6 +38,8 @@ NETS = (
     "model=mnet model.base=2 model.form=shared model.num_scales=5",
     *("model=one_d_cnn", "model=one_d_cnn model.base=2", "model=sample_cnn", "model=sample_cnn model.base=2"),
     "model=scalogram",
+    "model=log_mel data.sample_rate=8000",
+    "model=log_mel data.sample_rate=8000 model.base=3/2 model.num_scales=4 model.finer=1 model.dropout=0.2",
     *("model=cnn", "model=cnn model.rotations=4", "model=cnn model.rotations=4 model.mirrored=true"),
     "model=cnn model.base=1.4142135623730951 model.form=shared model.num_scales=5 model.dropout=0.3",
     *("model=resnet", "model=resnet model.base=2", "model=resnet model.rotations=4"),
@@ -48,9 +52,9 @@ HEAD = """# Models
 Written by `make results`. Each row is a choice of `train`; `model.base`, `model.rotations`, `model.form` and
 the [other options](api/models.md#wavenets.models.Options) change it. Multiply-adds are those of convolutions and linear
 layers for one input of the size given. Accuracy is in percent, with the study of [the results](results.md) that trains
-the network with these options.
+the network with these options. The classes are those of `wavenets.models`, `LogMelCNN` of `experiments.models.log_mel`.
 
-| choice | class, in `wavenets.models` | parameters | input | multiply-adds | accuracy |
+| choice | class | parameters | input | multiply-adds | accuracy |
 |---|---|--:|---|--:|---|
 """
 
@@ -74,7 +78,7 @@ def accuracies() -> list[tuple[DictConfig, str]]:
     return found
 
 
-def cost(network: Network, size: tuple[int, ...]) -> int:
+def cost(network: Network | LogMelCNN, size: tuple[int, ...]) -> int:
     """Return the multiply-adds of a network for one input."""
     counted = []
 
@@ -96,7 +100,7 @@ def row(choice: str, trained: list[tuple[DictConfig, str]]) -> str:
     kind = config._target_.rpartition(".")[2]
     size = SIZES[kind]
     config.in_channels = 3 if kind in ("ResNet", "UNet") else 1
-    network: Network = instantiate(config, num_classes={"SampleCNN": 50, "UNet": 1}.get(kind, 10))
+    network: Network | LogMelCNN = instantiate(config, num_classes={"SampleCNN": 50, "UNet": 1}.get(kind, 10))
     shown = " × ".join(f"{n:,}" for n in (network.in_channels, *size))
     parameters = sum(parameter.numel() for parameter in network.parameters())
     accuracy = "; ".join(text for model, text in trained if _options(model) == _options(config))

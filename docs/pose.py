@@ -36,11 +36,11 @@ A plain U-Net is trained on 13 images of MoNuSeg at one magnification, and never
 middle of the test images, at five magnifications. Values are the Dice coefficient over all pixels, in percent, of one
 seed. Five scales with a ratio of √2, two of them finer, are views of the image, of which one is chosen for each image:
 the surest; or the view with the highest score of a network of three convolutions. `losses.pose` has trained it, without
-labels, to find the magnification of the training images. The score first subtracts the mean of each channel of an image, and
-divides by its standard deviation: without this step its loss did not fall in 400 steps, as stains differ more than
-sizes. "Augmented": it was trained on images in other stains and colours. (With blur and noise as well it was worse on
-the organs of training, by up to 9 points.) "With a preference": a number is added to the score of the image as it is,
-the best of 0, 0.5, 1, 2 and 4 on three validation images at the five magnifications.
+labels, to find the magnification of the training images. The score first subtracts the mean of each channel of an
+image, and divides by its standard deviation: without this step its loss did not fall in 400 steps, as stains differ
+more than sizes. "Augmented": it was trained on images in other stains and colours. (With blur and noise as well it was
+worse on the organs of training, by up to 9 points.) "With a preference": a number is added to the score of the image as
+it is, the best of 0, 0.5, 1, 2 and 4 on three validation images at the five magnifications.
 `python -m docs.pose data/MoNuSeg` measures it.
 """
 ORGANS = {"kumar_same": "of training", "kumar_other": "others"}

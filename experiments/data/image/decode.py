@@ -207,7 +207,8 @@ def _is_black_and_white(image: Image.Image) -> bool:
 
     White is then the larger value, wherever it stands in the palette. Formats fill palettes up with black.
     """
-    colours = [tuple(colour) for colour in np.reshape(image.getpalette(), (-1, 3)).tolist()]
+    palette = iter(image.getpalette() or [])
+    colours = list(zip(palette, palette, palette, strict=True))
     used = [colours[i] for i in np.unique(np.asarray(image)) if i < len(colours)]
     return set(colours) <= {(0, 0, 0), (255, 255, 255)} and len(set(used)) == len(used)
 
