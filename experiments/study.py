@@ -25,7 +25,7 @@ from experiments.report.paired import against_first
 from experiments.report.tables import show
 from experiments.results import Results
 from experiments.run import Run
-from experiments.training.tasks.task import shown
+from experiments.training.tasks.task import is_error, shown
 from experiments.trust import as_list
 
 
@@ -164,7 +164,8 @@ def main(cfg: DictConfig) -> None:
         columns, rows = table(result)
         if len(rows) < len(columns):  # a screen has more rows than columns
             columns, *rows = map(list, zip(columns, *rows, strict=True))
-        show(f"{result.title}, in percent", columns, rows, heads=["training share"])
+        unit = "" if is_error(result.metric) else ", in percent"
+        show(f"{result.title}{unit}", columns, rows, heads=["training share"])
         print(result.spread)
         if result.paired:
             print(result.pairing)

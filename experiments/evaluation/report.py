@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from experiments.card import Card
+from experiments.data.inputs import Image, Waveform
 from experiments.data.source import Source
 from experiments.data.splits import in_order
 from experiments.data.transformation import named
@@ -13,6 +14,7 @@ from experiments.evaluation.measure import Case, Measurement, measure
 from experiments.report import maps, plots
 from experiments.results import Results
 from experiments.training.tasks.regression import Regression
+from experiments.training.tasks.segmentation import Segmentation
 from experiments.training.tasks.task import Task
 
 
@@ -63,7 +65,7 @@ def draw(results: Results, measured: Measurement, task: Task, source: Source, fo
         prefix: Prefix of their names.
     """
     if confusion := results.details.get("confusion"):
-        plots.confusion(folder / f"{prefix}confusion.png", confusion, results.classes)
+        plots.confusion(folder / f"{prefix}confusion.png", confusion, results.classes, _counted(task, source))
     if precision := results.details.get("class_average_precision"):
         plots.by_class(folder / f"{prefix}classes.png", precision, results.classes)
     if measured.cases and measured.cases[0].target.ndim == 2:
@@ -83,6 +85,13 @@ def draw(results: Results, measured: Measurement, task: Task, source: Source, fo
         chance = 1 / len(results.classes) if results.monitor == "accuracy" else None
         file = folder / f"{prefix}transformed.png"
         plots.transformed(file, points, results.monitor, chance, named(results.transformation))
+
+
+def _counted(task: Task, source: Source) -> str:
+    """Return what the confusion matrix of a task counts."""
+    names = {Waveform: ("clips", "samples"), Image: ("images", "pixels")}
+    example, position = names.get(type(source.input), ("examples", "positions"))
+    return position if isinstance(task, Segmentation) else example
 
 
 def _case(case: Case, task: Task, name: str) -> maps.Case:

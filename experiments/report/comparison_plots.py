@@ -10,7 +10,7 @@ from torch import Tensor
 
 from experiments.report.comparison import Comparison, Level, Side
 from experiments.report.move import percentage
-from experiments.report.plots import BLUE, DPI, GREY, ORANGE, label_axes
+from experiments.report.style import BLUE, DPI, GREY, ORANGE, label_axes
 
 GREEN = "#009E73"  # colour of what is exact (Okabe and Ito)
 ROWS = 32  # channels of a sound that are drawn, the strongest ones

@@ -9,7 +9,8 @@ from matplotlib.ticker import NullLocator
 
 from experiments.data.transformation import named
 from experiments.report.grid import Cell, Mean, Study, average
-from experiments.report.plots import DPI, GREY, factor_axis, label_axes, metric_axis, metric_name
+from experiments.report.style import GREY, factor_axis, label_axes, metric_axis, metric_name, save
+from experiments.training.tasks.task import in_table, is_error
 
 # Colours of Okabe and Ito, which colour-blind readers can distinguish.
 COLOURS = "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
@@ -35,7 +36,7 @@ def draw(study: Study, folder: Path) -> dict[str, Path]:
         title = title.format(metric=metric_name(study.metric), transformation=study.transformation)
         figure.suptitle(title[0].upper() + title[1:], fontsize=11)
         files[title] = folder / f"{study.name}_{picture}.png"
-        figure.savefig(files[title], dpi=DPI)
+        save(figure, files[title])
     return files
 
 
@@ -74,9 +75,10 @@ def moved(study: Study, ax: Axes) -> None:
 
 def bars(study: Study, ax: Axes) -> None:
     """Draw the mean over all factors, and the worst of them as a mark. The arms of a network have one colour."""
+    worst = max if is_error(study.metric) else min
     for row, (arm, cells) in enumerate(_rows(study, ax).items()):
         means = [average(cells, (cell.transformed[factor] for cell in cells)).value for factor in study.factors]
-        ax.plot([min(means)] * 2, [row - 0.32, row + 0.32], color="black", linewidth=1.5)
+        ax.plot([worst(means)] * 2, [row - 0.32, row + 0.32], color="black", linewidth=1.5)
         _bar(study, ax, arm, row, Mean(sum(means) / len(means)))
 
 
@@ -109,9 +111,11 @@ def _bar(study: Study, ax: Axes, arm: str, y: float, mean: Mean, height: float =
     colour = COLOURS[list(dict.fromkeys(name.split(", ")[0] for name in study.arms)).index(network) % len(COLOURS)]
     alpha, hatch = 0.55 if variant else 1.0, "///" if test else None
     ax.barh(y, mean.value, height, color=colour, alpha=alpha, hatch=hatch, edgecolor="white", linewidth=0)
-    end = min(mean.value + mean.spread, 1.0), y
-    text = f"{mean.value:.1%} {test}".strip()
-    ax.annotate(text, end, (5, 0), textcoords="offset points", va="center", fontsize=8)
+    end, unit = mean.value + mean.spread, ""
+    if not is_error(study.metric):
+        end, unit = min(max(end, 0.0), 1.0), "%"
+    text = f"{in_table(study.metric, mean.value)}{unit} {test}".strip()
+    ax.annotate(text, (end, y), (5, 0), textcoords="offset points", va="center", fontsize=8)
 
 
 def _against_factors(study: Study, ax: Axes, value: Callable[[Cell, str], float]) -> None:

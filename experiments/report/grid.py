@@ -12,6 +12,7 @@ from experiments.data.transformation import named
 from experiments.files import finite, write_text
 from experiments.report.paired import Comparison
 from experiments.results import number
+from experiments.training.tasks.task import in_table
 
 
 @dataclass(frozen=True)
@@ -191,16 +192,15 @@ def average(cells: Iterable[Cell], values: Iterable[float]) -> Mean:
     return Mean(mean(means), stdev(means) if len(means) > 1 else None)
 
 
-def percent(value: Mean, bold: bool = False) -> str:
-    """Return a mean as people write it.
+def written(metric: str, mean: Mean) -> str:
+    """Return the mean of a metric as people write it.
 
     Example:
-        >>> percent(Mean(0.9, 0.012))
-        '90.0 ± 1.2'
+        >>> written("accuracy", Mean(0.9, 0.012)), written("mae", Mean(8.25, 0.4))
+        ('90.0 ± 1.2', '8.25 ± 0.4')
     """
-    number = f"{100 * value.value:.1f}"
-    spread = "" if value.deviation is None else f" ± {100 * value.deviation:.1f}"
-    return f"**{number}**{spread}" if bold else f"{number}{spread}"
+    numbers = [value for value in (mean.value, mean.deviation) if value is not None]
+    return " ± ".join(in_table(metric, value) for value in numbers)
 
 
 def table(study: Study) -> tuple[list[str], list[list[str]]]:
@@ -222,23 +222,24 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
         *(named(study.transformation).label(float(factor)) for factor in study.factors),
         *(["flatness"] if study.factors else []),
     ]
-    rows = []
+    rows, metric = [], study.metric
     for name, arm in study.arms.items():
         for fraction in study.fractions:
             if not (cells := study.of(name, fraction)):
                 continue
             means = [average(cells, (cell.transformed[factor] for cell in cells)) for factor in study.factors]
-            flatness = [f"{100 * (max(m.value for m in means) - min(m.value for m in means)):.1f}"] if means else []
+            values = [m.value for m in means]
+            flatness = [in_table(metric, max(values) - min(values))] if means else []
             rows.append(
                 [
                     *[name, f"{arm.parameters:,}"],
                     *([_listed(arm.chosen)] if chosen else []),
                     *([f"{fraction:.0%}"] if shares else []),
                     *[str(len(cells)), f"{mean(cell.seconds for cell in cells) / 60:.1f}"],
-                    percent(average(cells, (cell.test for cell in cells))),
+                    written(metric, average(cells, (cell.test for cell in cells))),
                     *([against.get((name, fraction), "")] if against else []),
-                    *(percent(average(cells, (c.tests[name][study.metric] for c in cells))) for name in study.tests),
-                    *map(percent, means),
+                    *(written(metric, average(cells, (c.tests[name][metric] for c in cells))) for name in study.tests),
+                    *(written(metric, m) for m in means),
                     *flatness,
                 ]
             )

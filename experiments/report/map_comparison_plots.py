@@ -13,7 +13,7 @@ from torch import Tensor
 from experiments.evaluation.map_files import palette
 from experiments.report.comparison_plots import GREEN
 from experiments.report.map_comparison import MapComparison
-from experiments.report.plots import BLUE, DPI, GREY, ORANGE
+from experiments.report.style import BLUE, DPI, GREY, ORANGE
 
 SIZE = 3.1  # inches of the longer side of an image
 

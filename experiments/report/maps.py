@@ -15,9 +15,9 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from experiments.data.inputs import IGNORED, INSTANCE
-from experiments.report.plots import BLUE, DPI, GREY, ORANGE, label_axes
+from experiments.report.style import BLUE, GREY, ORANGE, label_axes, save
 
-GREEN, PURPLE = "#009E73", "#CC79A7"  # from the palette of `plots`
+GREEN, PURPLE = "#009E73", "#CC79A7"  # from the palette of `style`
 SIZE = 1000  # pixels of a picture at most; of larger ones every second, third, … pixel is drawn
 ERRORS = {"false positive": ORANGE, "false negative": BLUE, "wrong class": PURPLE, "does not count": GREY}
 
@@ -76,7 +76,7 @@ def overlays(file: Path, cases: Sequence[Case], classes: Sequence[str]) -> None:
     lines = [Line2D([], [], color=c, label=_text(name)) for c, name in zip(colours, classes[1:], strict=True)]
     patches = [Patch(color=c, label=n) for n, c in ERRORS.items() if n != "wrong class" or len(classes) > 2]
     figure.legend(handles=[*lines, *patches], loc="outside lower center", ncols=6, frameon=False)
-    figure.savefig(file, dpi=DPI)
+    save(figure, file)
 
 
 def scatter(
@@ -111,7 +111,7 @@ def scatter(
         ax.plot([low - margin, high + margin], [low - margin, high + margin], color=GREY, linestyle=":", zorder=1)
         ax.scatter(x, y, s=12, color=BLUE, alpha=max(0.1, min(0.8, 200 / len(x))), linewidths=0, rasterized=True)
         ax.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
-    figure.savefig(file, dpi=DPI)
+    save(figure, file)
 
 
 def _text(name: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.data.tables import read_csv
+from experiments.training.tasks.task import in_table
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +57,11 @@ class Comparison:
 
     @property
     def text(self) -> str:
-        """The difference, its interval and p, as people write them, in percent."""
-        ends = [f"{100 * end:+.1f}" for end in (self.low, self.high) if end is not None]
+        """The difference, its interval and p, as people write them; shares are in percent."""
+        ends = [in_table(self.metric, end, "+") for end in (self.low, self.high) if end is not None]
         interval = f" ({' to '.join(ends)})" if ends else ""
         p = "" if self.p is None else f", p {self.p:.2g}"
-        return f"{100 * self.difference:+.1f}{interval}{p}"
+        return f"{in_table(self.metric, self.difference, '+')}{interval}{p}"
 
     @property
     def test(self) -> str:

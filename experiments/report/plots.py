@@ -5,61 +5,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from torch import nn
 
 from experiments.data.transformation import Transformation
 from experiments.evaluation.prediction import Prediction
+from experiments.report.style import BLUE, GREY, ORANGE, factor_axis, label_axes, metric_axis, metric_name, save
+from experiments.training.tasks.regression import Regression
+from experiments.training.tasks.task import is_error
 from wavenets.nn import LiftingConv
-
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # distinct for colour-blind readers (Okabe and Ito)
-DPI = 150
-
-
-def label_axes(ax: Axes, title: str, x: str, y: str) -> None:
-    """Set title and labels, and the style of all pictures."""
-    ax.set(title=title, xlabel=x, ylabel=y)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(color="#e5e5e5")
-    ax.set_axisbelow(True)
 
 
 def _told(name: str) -> str:
     return name.replace("_", " ").replace("$", r"\$")  # matplotlib sets text between two of them as mathematics
 
 
-def metric_name(metric: str) -> str:
-    """Return the name of a metric as people write it.
-
-    Example:
-        >>> metric_name("balanced_accuracy"), metric_name("auroc")
-        ('balanced accuracy', 'AUROC')
-    """
-    return "AUROC" if metric == "auroc" else metric.replace("_", " ")
-
-
 def _title(metric: str) -> str:
     name = metric_name(metric)
     return name[0].upper() + name[1:]
-
-
-def metric_axis(ax: Axes, metric: str, horizontal: bool = False) -> None:
-    """Set an axis for a metric between 0 and 1; that of an AUROC begins at 0.5, which is chance, or below it."""
-    axis, limits = (ax.xaxis, ax.set_xlim) if horizontal else (ax.yaxis, ax.set_ylim)
-    lowest = ax.dataLim.x0 if horizontal else ax.dataLim.y0  # infinite before anything is drawn
-    limits(min(0.5, lowest) if metric == "auroc" else 0, 1.02)
-    if metric == "accuracy":
-        axis.set_major_formatter(PercentFormatter(1))
-
-
-def factor_axis(ax: Axes, factors: Sequence[float], transformation: Transformation) -> None:
-    """Set the horizontal axis for amounts of a transformation."""
-    if transformation.logarithmic:
-        ax.set_xscale("log", base=2)
-    ax.set_xticks(factors, [transformation.label(factor) for factor in factors])
-    ax.xaxis.set_minor_locator(NullLocator())
 
 
 def curves(file: Path, rows: Sequence[Mapping[str, float]], best_epoch: int, metric: str) -> None:
@@ -85,7 +49,7 @@ def curves(file: Path, rows: Sequence[Mapping[str, float]], best_epoch: int, met
     rate.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     rate.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     rate.yaxis.set_minor_locator(NullLocator())
-    label_axes(loss, "Loss", "epoch", "cross-entropy (nats)")
+    label_axes(loss, "Loss", "epoch", "loss")
     label_axes(middle, _title(metric), "epoch", metric_name(metric))
     label_axes(rate, "Learning rate", "epoch", "learning rate")
     loss.set_ylim(bottom=0)
@@ -93,17 +57,18 @@ def curves(file: Path, rows: Sequence[Mapping[str, float]], best_epoch: int, met
     for ax in loss, middle, rate:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.axvline(best_epoch, color=GREY, linestyle=":", label=f"best epoch, {best_epoch}")
-    middle.legend(loc="lower right")
-    figure.savefig(file, dpi=DPI)
+    middle.legend(loc="upper right" if is_error(metric) else "lower right")
+    save(figure, file)
 
 
-def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
+def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str], counted: str) -> None:
     """Draw a confusion matrix; the colour is the share of the true class.
 
     Args:
         file: PNG to write.
         matrix: Counts; rows are the truth, columns the prediction.
         classes: Class names.
+        counted: What was counted, such as ``"clips"``.
     """
     counts = np.array(matrix)
     share = counts / counts.sum(axis=1, keepdims=True).clip(1)
@@ -122,10 +87,10 @@ def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str
             colour = "white" if share[row, column] > 0.5 else "black"
             ax.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=9)
     accuracy = counts.trace() / counts.sum()
-    ax.set(title=f"Test fold: {accuracy:.1%} of {counts.sum()} clips", xlabel="predicted", ylabel="true")
+    ax.set(title=f"Test: {accuracy:.1%} of {counts.sum()} {counted}", xlabel="predicted", ylabel="true")
     bar = figure.colorbar(image, ax=ax, shrink=0.8, label="share of the true class")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1))
-    figure.savefig(file, dpi=DPI)
+    save(figure, file)
 
 
 def by_class(file: Path, values: Sequence[float | None], classes: Sequence[str]) -> None:
@@ -144,7 +109,7 @@ def by_class(file: Path, values: Sequence[float | None], classes: Sequence[str])
     ax.barh([_told(name) for _, name in pairs], [value for value, _ in pairs], color=BLUE)
     ax.set_xlim(0, 1.02)
     ax.margins(y=0.01)
-    figure.savefig(file, dpi=DPI)
+    save(figure, file)
 
 
 def transformed(
@@ -170,16 +135,16 @@ def transformed(
         ax.annotate("chance", (factors[0], chance), (0, 4), textcoords="offset points", color=GREY)
     factor_axis(ax, factors, transformation)
     metric_axis(ax, metric)
-    figure.savefig(file, dpi=DPI)
+    save(figure, file)
 
 
 def timeline(file: Path, prediction: Prediction, top: int, outline: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    """Draw the probabilities of a recording's windows over time, under its waveform.
+    """Draw the probabilities or the numbers of a recording's windows over time, under its waveform.
 
     Args:
         file: PNG to write.
         prediction: The prediction of the recording.
-        top: Number of classes, the likeliest.
+        top: Number of classes, the likeliest, or of numbers, the largest.
         outline: Outline of the waveform: times in seconds, least and greatest samples of its parts.
     """
     probabilities = prediction.probabilities
@@ -196,11 +161,13 @@ def timeline(file: Path, prediction: Prediction, top: int, outline: tuple[np.nda
         label = name.replace("_", " ").replace("$", r"\$")
         points = [first, *middles, last], [values[0], *values, values[-1]]
         classes.plot(*points, label=label, marker=".", markevery=slice(1, -1))
-    label_axes(classes, "", "time (s)", "probability, window by window")
-    classes.set_ylim(-0.02, 1.02)
+    numbers = isinstance(prediction.task, Regression)
+    label_axes(classes, "", "time (s)", f"{'number' if numbers else 'probability'}, window by window")
+    if not numbers:
+        classes.set_ylim(-0.02, 1.02)
     classes.set_xlim(first, last)
     classes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.savefig(file, dpi=DPI)
+    save(figure, file)
 
 
 def kernels(file: Path, network: nn.Module, sample_rate: int, columns: int = 5) -> None:
@@ -244,4 +211,4 @@ def kernels(file: Path, network: nn.Module, sample_rate: int, columns: int = 5) 
     axes[1, 0].set_yticks(range(levels))
     figure.colorbar(image, ax=axes, shrink=0.45, anchor=(0, 0.08), label="magnitude (dB)")
     figure.suptitle(f"Lifting kernels, low to high, and their spectra; at level i they are {base:g}ⁱ times as long")
-    figure.savefig(file, dpi=DPI)
+    save(figure, file)

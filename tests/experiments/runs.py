@@ -115,7 +115,7 @@ def run(folder: Path, *overrides: str, pictures: bool = False) -> dict[str, Any]
     torch.set_num_threads(1)  # faster for nets this small
     with pytest.MonkeyPatch.context() as patch:
         if not pictures:
-            patch.setattr(Figure, "savefig", lambda figure, file, dpi: Path(file).touch())
+            patch.setattr(Figure, "savefig", lambda figure, file, **options: Path(file).touch())
         results = train(composed(*overrides), folder)
     assert results is not None
     return results.to_dict()

@@ -87,14 +87,45 @@ def headline(monitor: str, names: Sequence[str]) -> str:
     return next(usual for usual in (name, "accuracy", "dice", "mae", "auroc", *names) if usual in names)
 
 
+def is_error(metric: str) -> bool:
+    """Return whether a metric is an error: less is better, and it has no upper limit. Other metrics are shares.
+
+    Example:
+        >>> is_error("val_mae"), is_error("accuracy")
+        (True, False)
+    """
+    return metric.endswith(("loss", "mae", "rmse"))
+
+
 def shown(name: str, value: float) -> str:
     """Return a metric's value as people write it.
 
     Example:
-        >>> shown("val_accuracy", 0.5), shown("val_loss", 0.5)
-        ('50.0%', '0.500')
+        >>> shown("val_accuracy", 0.5), shown("val_loss", 0.5), shown("val_mae", 0.5), shown("val_mae", 12345)
+        ('50.0%', '0.500', '0.5', '12,345')
     """
-    return f"{value:.1%}" if name.endswith("accuracy") else f"{value:.3f}"
+    if name.endswith("accuracy"):
+        return f"{value:.1%}"
+    return _in_units(value) if is_error(name) and not name.endswith("loss") else f"{value:.3f}"
+
+
+def in_table(metric: str, value: float, sign: str = "") -> str:
+    """Return a metric's value as it stands in the table of a study: shares in percent, errors in their own units.
+
+    Args:
+        metric: Name of the metric.
+        value: Its value, or a difference of its values.
+        sign: ``"+"`` to write the sign of positive numbers as well.
+
+    Example:
+        >>> in_table("accuracy", 0.5), in_table("mae", 0.5), in_table("mae", 0.5, "+")
+        ('50.0', '0.5', '+0.5')
+    """
+    return _in_units(value, sign) if is_error(metric) else f"{100 * value:{sign}.1f}"
+
+
+def _in_units(value: float, sign: str = "") -> str:
+    return f"{value:{sign}.3g}" if abs(value) < 999.5 else f"{value:{sign},.0f}"  # rather than 1.23e+04
 
 
 def named(what: str, classes: Sequence[str], values: Tensor) -> dict[str, Any]:

@@ -146,9 +146,26 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     arguments = f"runs=[{tmp_path}/sweep]", f"folder={tmp_path}/shown"
     monkeypatch.setattr(sys, "argv", ["study", *arguments])
     study.main()
-    assert "23.3 ± 15.3" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert ", in percent" in out and "23.3 ± 15.3" in out
     assert Study.load(tmp_path / "shown" / "study.json").cells[0].test == 0.1
     monkeypatch.setattr(sys, "argv", ["study", f"runs=[{tmp_path}/none]", f"folder={tmp_path}/nothing"])
     with pytest.raises(SystemExit, match=r"error: no results.json below .*/none; a run has one when it is tested"):
         study.main()
     assert not (tmp_path / "nothing").exists()
+
+
+def test_the_command_shows_errors_in_the_units_of_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    errors: dict[str, Any] = {
+        "monitor": "mae",
+        "test_mae": 8.25,
+        "val_mae": 8.5,
+        "transformed": {"0.5": 16.5, "2": 12.0},
+    }
+    write_run(tmp_path / "run", 1, **errors)
+    monkeypatch.setattr(sys, "argv", ["study", f"runs=[{tmp_path}/run]", f"folder={tmp_path}/shown"])
+    study.main()
+    out = capsys.readouterr().out
+    assert "percent" not in out and "8.25" in out and "4.5" in out  # the flatness

@@ -172,7 +172,7 @@ def test_numbers_and_several_labels(tmp_path: Path) -> None:
         pd.DataFrame({"file": range(20), **columns}).to_csv(files[-1], index=False)
     found = compare({(0, 1): (files[0], files[1])}, "r2")
     assert found.difference == pytest.approx(np.abs(values[0] - truth).mean() - np.abs(values[1] - truth).mean())
-    assert (found.metric, found.p) == ("mae", None)
+    assert (found.metric, found.p, found.text.split()[0]) == ("mae", None, f"{found.difference:+.3g}")  # no percent
     tags = {"file": ["a", "b"], "truth_x": [1, 0], "truth_y": [0, 1], "truth_z": [0, 1]}
     pd.DataFrame(tags | {"p_x": [0.9, 0.1], "p_y": [0.5, 0.8], "p_z": [0.1, 0.7]}).to_csv(files[0], index=False)
     pd.DataFrame(tags | {"p_x": [0.2, 0.9], "p_y": [0.5, 0.8], "p_z": [0.1, 0.7]}).to_csv(files[1], index=False)

@@ -149,6 +149,27 @@ def test_bars_are_the_mean_over_the_factors_and_the_worst() -> None:
     assert [label.get_text() for label in ax.get_yticklabels()] == ["plain", "plain, augmented", "ours"]
 
 
+def of_errors() -> Study:
+    """A study of a regression: the mean absolute errors are 8.1, 9.1 and 10.1 for the whole training set."""
+    cells = [cell(c.arm, c.fraction, c.seed, test=c.test * 10 + 2) for c in study().cells]
+    return study(metric="mae", chance=None, cells=cells)
+
+
+def test_errors_are_shown_in_the_units_of_the_data() -> None:
+    columns, rows = table(of_errors())
+    assert columns[6:] == ["test mae", "×0.5", "×1", "×2", "flatness"]
+    assert rows[1][6:] == ["8.1 ± 0.1", "4.05 ± 0.05", "8.1 ± 0.1", "1.62 ± 0.02", "6.48"]
+
+
+def test_the_worst_error_is_the_largest() -> None:
+    ax = Figure().subplots()
+    figures.bars(of_errors(), ax)
+    assert [line.get_xdata()[0] for line in ax.lines] == pytest.approx([8.1, 9.1, 10.1])  # type: ignore[index]
+    assert [text.get_text() for text in ax.texts] == ["4.59", "5.16", "5.72"]
+    assert [text.xy[0] for text in ax.texts] == pytest.approx([bar.get_width() for bar in ax.patches])  # type: ignore[attr-defined]
+    assert ax.get_xlim()[0] == 0 and 10.1 < ax.get_xlim()[1] < 12
+
+
 def test_without_factors_bars_have_the_deviation(tmp_path: Path) -> None:
     alone = study(cells=[replace(cell, transformed={}, moved={}) for cell in study().cells])
     assert [file.name for file in figures.draw(alone, tmp_path).values()] == ["tiny_share.png", "tiny_arms.png"]
@@ -184,6 +205,17 @@ def test_pictures_are_drawn_where_there_is_something_to_show(tmp_path: Path) -> 
     ]
     one = study(arms={"ours": Arm([])}, cells=[cell("ours")], transformation="angle")
     assert list(figures.draw(one, tmp_path)) == ["accuracy against angle", "how far the logits move against angle"]
+
+
+def test_a_picture_of_a_study_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def savefig(figure: Figure, file: Path, **options: object) -> None:
+        file.write_bytes(b"half a pic")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    with pytest.raises(OSError, match="no space left"):
+        figures.draw(study(), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_page_is_made_of_the_studies_alone(tmp_path: Path) -> None:
