@@ -1,7 +1,9 @@
 """The configuration of a training: its numbers, and that of a run that continues."""
 
+from inspect import signature
 from pathlib import Path
 
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
@@ -9,6 +11,7 @@ from experiments.run import Run
 from experiments.trust import TRAINING_ROOMS, allowed_class, as_list, targets
 
 # What a resumed run may change, beside trainer.…: whether it is tested, and where its data are.
+LENGTH = "trainer.max_epochs", "trainer.max_steps", "trainer.accumulate_grad_batches"
 CHANGEABLE = "test", "data.root", "data.metadata", "data.cache_dir", "data.num_workers", "num_workers"
 
 
@@ -57,6 +60,11 @@ def resumed(cfg: DictConfig, overrides: list[str]) -> DictConfig:
     for override in overrides:
         key = key_of(override)
         if key.startswith("trainer.") or key in CHANGEABLE:
+            if key in LENGTH and _ends(saved) and OmegaConf.select(saved, key) != OmegaConf.select(cfg, key):
+                raise ValueError(
+                    f"{override.lstrip('+')}: the learning rate of {cfg.resume} was planned for its length; "
+                    f"start a new run with weights={cfg.resume}"
+                )
             OmegaConf.update(saved, key, OmegaConf.select(cfg, key), force_add=True)
             saved.overrides = [o for o in saved.overrides if key_of(o) != key] + [override]
         elif not key.startswith(("resume", "trust", "hydra.")) and override not in saved.overrides:
@@ -65,6 +73,13 @@ def resumed(cfg: DictConfig, overrides: list[str]) -> DictConfig:
                 f"{', '.join(CHANGEABLE)}"
             )
     return saved
+
+
+def _ends(cfg: DictConfig) -> bool:
+    """Return whether the scheduler of a run plans the learning rate up to the end of the run."""
+    if cfg.get("scheduler") is None:
+        return False
+    return bool({"total_steps", "T_max"} & signature(get_class(cfg.scheduler._target_)).parameters.keys())
 
 
 def key_of(override: str) -> str:

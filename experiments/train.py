@@ -45,7 +45,7 @@ from experiments.training.loading import Batches
 from experiments.training.memory import checkpoint_activations, keep_freed_memory
 from experiments.training.start import start_from
 from experiments.training.tasks.task import Task
-from experiments.training.trainer import check_stopping, make_trainer, quiet
+from experiments.training.trainer import check_monitored, make_trainer, quiet
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
     module = Classifier(network, task, optimizer, scheduler, cfg.wavelet_loss, cfg.seed, card)
     transforms = [instantiate(node) for node in (cfg.augment or {}).values()]
     batches = Batches(source, cfg.batch_size, cfg.num_workers, cfg.seed, cfg.fraction, transforms)
-    check_stopping(trainer, batches.validated)
+    check_monitored(trainer, scheduler, batches.validated)
     with interruptible(run):
         trainer.fit(module, batches, ckpt_path=before)
         if not trainer.is_global_zero:
@@ -101,10 +101,17 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
 
 
 def make_task(cfg: DictConfig, source: Source) -> Task:
-    """Return the task. What the training examples decide of it becomes part of the configuration."""
+    """Return the task. What the training examples decide of it becomes part of the configuration.
+
+    Raises:
+        ValueError: The metric to monitor does not exist.
+    """
     task: Task = instantiate(cfg.task, num_classes=len(source.classes))
     with open_dict(cfg):
-        cfg.task.update(task.prepare(source))
+        cfg.task.update({**task.prepare(source), **({"mode": task.mode} if "mode" in cfg.task else {})})
+    measured = ["val_loss", *(f"val_{name}" for name in task.metrics())]
+    if task.monitor not in measured:
+        raise ValueError(f"task.monitor={task.monitor} is not measured; choose {', '.join(measured)}")
     made: Task = instantiate(cfg.task, num_classes=len(source.classes))
     return made
 

@@ -21,6 +21,7 @@ def read_csv(
 ) -> pd.DataFrame:
     """Read the CSV file of a set.
 
+    Lines without content are left out; the index of the table is the number of each line in the file, from 1.
     Quotation marks in a ``.tsv`` file are characters like others. A file whose head has semicolons and no comma is
     separated by semicolons, as spreadsheets of many countries write it; its decimal sign is then the comma.
 
@@ -47,11 +48,11 @@ def read_csv(
     plain, decimal = file.suffix.lower() == ".tsv", "," if separator == ";" else "."
     quoting: Literal[0, 3] = csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL
     try:
-        _check_lines(text, separator, quoting)
+        lines = _filled_lines(text, separator, quoting)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pd.errors.ParserWarning)  # of separators at the end of lines
             table = pd.read_csv(
-                io.StringIO(text),
+                io.StringIO("".join(lines.values())),
                 sep=separator,
                 quoting=quoting,
                 decimal=decimal,
@@ -60,6 +61,7 @@ def read_csv(
                 na_values=[""],
                 dtype=kind,
             )
+        table.index = pd.Index(list(lines)[1:])
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{file} is not a readable CSV file ({' '.join(str(error).split())}); {again}") from error
     if plain:
@@ -69,7 +71,7 @@ def read_csv(
     if lacking := [column for column in columns if column not in table]:
         raise ValueError(f"{file} lacks the column {', '.join(lacking)} (it has {', '.join(map(str, table))}); {again}")
     if (empty := table[list(columns)].isna().any(axis=1)).any():
-        raise ValueError(f"{file} has an empty field in line {int(empty.argmax()) + 2}; {again}")
+        raise ValueError(f"{file} has an empty field in line {empty.idxmax()}; {again}")
     if table.empty:
         raise ValueError(f"{file} has no line below its header; {again}")
     for column in whole:
@@ -98,8 +100,10 @@ def _text(file: Path) -> str:
         return content.decode("cp1252", errors="replace")
 
 
-def _check_lines(text: str, separator: str, quoting: Literal[0, 3]) -> None:
-    """Check that each line is a row, which has no more fields than the head.
+def _filled_lines(text: str, separator: str, quoting: Literal[0, 3]) -> dict[int, str]:
+    """Return the number, from 1, and the text of each line with content, of a file in which each line is a row.
+
+    The rows must not have more fields than the head.
 
     Raises:
         ValueError: A quotation mark makes several lines one field, a field has no name, two have the same, or it is no
@@ -107,8 +111,9 @@ def _check_lines(text: str, separator: str, quoting: Literal[0, 3]) -> None:
     """
     if "\0" in text:
         raise ValueError("it is not a text file")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting)
-    width, line = 0, 1
+    lines = io.StringIO(text, newline="").readlines()
+    reader = csv.reader(lines, delimiter=separator, quoting=quoting)
+    width, line, filled = 0, 1, dict[int, str]()
     for fields in reader:
         if reader.line_num > line:
             raise ValueError(
@@ -120,7 +125,10 @@ def _check_lines(text: str, separator: str, quoting: Literal[0, 3]) -> None:
             raise ValueError(f"it has the column {', '.join(sorted(twice))} twice")
         if any(fields[width:]):
             raise ValueError(f"line {line} has {len(fields)} fields, the header {width}")
+        if any(map(str.strip, fields)):
+            filled[line] = lines[line - 1]
         line = reader.line_num + 1
+    return filled
 
 
 def _unquoted(value: object) -> object:

@@ -153,7 +153,7 @@ def outcome_of(
     scores: list[float] = []
 
     def update(logits: Tensor, target: Tensor) -> None:
-        loss.update(task.loss(logits, target), len(logits))  # checks the targets
+        loss.update(task.loss(logits, target), task.weight(target))  # checks the targets
         metrics.update(logits, target)
         for metric in details.values():
             metric.update(logits, target)  # type: ignore[operator]

@@ -11,12 +11,18 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torchmetrics import MeanMetric
 
 from experiments.card import Card
 from experiments.data.source import unpacked
 from experiments.training.loading import epoch_seed
 from experiments.training.tasks.task import Task
 from wavenets.losses import admissibility
+
+
+def is_plateau(scheduler: Any) -> bool:
+    """Return whether a scheduler, or what makes it, waits for the monitored metric to stop improving."""
+    return isinstance(scheduler, ReduceLROnPlateau) or getattr(scheduler, "func", None) is ReduceLROnPlateau
 
 
 class Classifier(L.LightningModule):
@@ -49,6 +55,7 @@ class Classifier(L.LightningModule):
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.per_batch = scheduler is not None and "total_steps" in signature(scheduler).parameters
         self.train_metrics, self.val_metrics = task.training_metrics("train_"), task.metrics("val_")
+        self.val_loss = MeanMetric()
         self._validated: int | None = None
         self.unmeasured = set[str]()  # validation metrics that are NaN
 
@@ -79,12 +86,14 @@ class Classifier(L.LightningModule):
         """Update the metrics with a batch."""
         x, target = unpacked(batch)
         logits = self.network(x)
-        self.log("val_loss", self.task.loss(logits, target), sync_dist=True)  # checks the targets
+        self.val_loss.update(self.task.loss(logits, target), self.task.weight(target))  # checks the targets
         self.val_metrics.update(logits, target)
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics but those that are NaN, so that checkpoints, early stopping and plateau pass over them."""
         self._validated = self.current_epoch
+        self.log("val_loss", self.val_loss.compute())
+        self.val_loss.reset()
         metrics = self.val_metrics.compute()
         self.unmeasured = {name for name, value in metrics.items() if value.isnan()}
         for name in self.unmeasured:
@@ -93,22 +102,29 @@ class Classifier(L.LightningModule):
         self.val_metrics.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return the optimizer and its scheduler."""
+        """Return the optimizer and its scheduler.
+
+        Raises:
+            ValueError: The scheduler needs the end of the run, which has none.
+        """
         optimizer = self.make_optimizer(self.parameters())
         if self.make_scheduler is None:
             return optimizer
         steps = {"total_steps": self._total_steps()} if self.per_batch else {}
         scheduler = self.make_scheduler(optimizer, **steps)
+        if getattr(scheduler, "T_max", 1) < 1:
+            raise ValueError("scheduler=cosine needs an end: set trainer.max_epochs")
         interval = "step" if self.per_batch else "epoch"
         # Not strict: an epoch without validation has no metric.
         how: Any = {"monitor": self.task.monitor, "interval": interval, "strict": False}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, **how}}
 
     def _total_steps(self) -> int:
-        steps = int(self.trainer.estimated_stepping_batches)
+        if not isfinite(steps := self.trainer.estimated_stepping_batches):
+            raise ValueError("scheduler=one_cycle needs an end: set trainer.max_epochs or trainer.max_steps")
         # To count them the trainer has begun to load the first epoch; a resumed run must load its current epoch.
         self.trainer.fit_loop._combined_loader = None
-        return steps
+        return int(steps)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Step after a batch. After an epoch the trainer would step too late: the checkpoint is saved before."""
@@ -126,7 +142,7 @@ class Classifier(L.LightningModule):
                 epoch = self.current_epoch + 1
                 raise ValueError(f"{name} is {loss} in epoch {epoch}: training diverged; try a lower optimizer.lr")
         scheduler: Any = self.lr_schedulers()
-        if isinstance(scheduler, ReduceLROnPlateau):
+        if is_plateau(scheduler):
             if (value := self.measured.get(self.task.monitor)) is not None:
                 scheduler.step(value)
         elif scheduler is not None and not self.per_batch:

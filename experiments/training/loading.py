@@ -60,7 +60,8 @@ class Batches(L.LightningDataModule):
             augmented,
             self.batch_size,
             sampler=sampler,
-            drop_last=len(sampler) % self.batch_size == 1 < self.batch_size,  # batch norm cannot train on one example
+            # Batch norm cannot train on one example.
+            drop_last=len(sampler) % self.batch_size == 1 < self.batch_size < len(sampler),
             num_workers=self.num_workers,
             worker_init_fn=partial(_seed_worker, self.seed, sampler),
             generator=torch.Generator(),  # otherwise the loader draws a global random number whenever it is started

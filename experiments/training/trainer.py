@@ -9,16 +9,19 @@ from typing import Any
 import lightning as L
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import BatchSizeFinder, LambdaCallback, LearningRateFinder
+from lightning.pytorch.callbacks import BatchSizeFinder, EarlyStopping, LambdaCallback, LearningRateFinder
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.evaluation.device import SRUN
 from experiments.files import whole
 from experiments.run import Run
 from experiments.training.checkpointing import WholeFiles, checkpoints
+from experiments.training.classifier import is_plateau
 from experiments.training.epoch_log import EpochLog
 from experiments.training.tasks.task import Task, headline
 from experiments.trust import as_list
+
+log = logging.getLogger(__name__)
 
 NOISE = (
     ".*does not have many workers.*",
@@ -63,7 +66,7 @@ def make_trainer(cfg: DictConfig, run: Run, task: Task) -> tuple[L.Trainer, Epoc
     }
     epochs = EpochLog(run.metrics, headline(task.monitor, [str(name) for name in task.metrics()]))
     # Not before training begins: with a value that the trainer refuses, a run could never be resumed.
-    keep = LambdaCallback(on_train_start=lambda trainer, _: save_config(cfg, run) if trainer.is_global_zero else None)
+    keep = LambdaCallback(on_train_start=lambda trainer, _: begin(trainer, cfg, run))
     callbacks = [*(instantiate(node) for node in (cfg.callbacks or {}).values()), *as_list(asked.get("callbacks"))]
     for finder in (callback for callback in callbacks if isinstance(callback, LearningRateFinder | BatchSizeFinder)):
         raise ValueError(
@@ -90,17 +93,28 @@ def make_trainer(cfg: DictConfig, run: Run, task: Task) -> tuple[L.Trainer, Epoc
     return trainer, epochs
 
 
-def check_stopping(trainer: L.Trainer, validated: bool) -> None:
-    """Check that early stopping has something to look at.
+def check_monitored(trainer: L.Trainer, scheduler: Any, validated: bool) -> None:
+    """Check that early stopping has something to look at, and warn if a plateau scheduler has not.
 
     Raises:
-        ValueError: It has not.
+        ValueError: Early stopping has nothing to look at.
     """
     if validated and trainer.limit_val_batches != 0:
         return
     for callback in trainer.early_stopping_callbacks:
         if str(getattr(callback, "monitor", "")).startswith("val_"):
             raise ValueError("callbacks=early_stopping needs validation examples; leave it out, or set data.val_fold")
+    if is_plateau(scheduler):
+        log.warning("scheduler=plateau keeps the learning rate, as there are no validation examples")
+
+
+def begin(trainer: L.Trainer, cfg: DictConfig, run: Run) -> None:
+    """Write config.yaml. If the run is resumed that early stopping had ended, end it before another epoch."""
+    if trainer.is_global_zero:
+        save_config(cfg, run)
+    for callback in trainer.early_stopping_callbacks:
+        if isinstance(callback, EarlyStopping) and callback.stopped_epoch:
+            trainer.should_stop = True
 
 
 def save_config(cfg: DictConfig, run: Run) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from experiments import train
+from experiments.card import read_checkpoint
 from experiments.run import Run
 from tests.experiments.runs import run, short
 
@@ -76,3 +78,42 @@ def test_a_folder_below_home(copy: Path, sounds: Path, monkeypatch: pytest.Monke
     train.main()
     assert Run(tmp_path / "other").results.exists() and (tmp_path / "cache").is_dir()
     assert not (tmp_path / "~").exists()
+
+
+def scheduled(sounds: Path, scheduler: str) -> list[str]:
+    others = [option for option in short(sounds) if not option.startswith("scheduler")]
+    return [*others, f"scheduler={scheduler}"]
+
+
+@pytest.mark.parametrize("scheduler", ["one_cycle", "cosine"])
+def test_a_planned_learning_rate_is_not_continued(
+    scheduler: str, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, *scheduled(sounds, scheduler), "trainer.max_epochs=1")
+    message = (
+        rf"error: trainer.max_epochs=3: the learning rate of {tmp_path} was planned for its length; start a new run"
+    )
+    with pytest.raises(SystemExit, match=message):
+        resume(monkeypatch, tmp_path, "trainer.max_epochs=3")
+    resume(monkeypatch, tmp_path, "trainer.max_epochs=1")  # as it was
+    assert epochs(tmp_path) == 1
+
+
+@pytest.mark.parametrize("scheduler", ["one_cycle", "cosine"])
+def test_a_planned_learning_rate_needs_an_end(scheduler: str, sounds: Path, tmp_path: Path) -> None:
+    endless = "trainer.max_epochs=-1", "trainer.max_time=00:00:00:03"
+    with pytest.raises(ValueError, match=rf"scheduler={scheduler} needs an end: set trainer.max_epochs"):
+        run(tmp_path, *scheduled(sounds, scheduler), *endless)
+
+
+def test_a_run_that_was_stopped_early_stays_stopped(
+    sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early = "callbacks=early_stopping", "callbacks.early_stopping.patience=1", "+callbacks.early_stopping.min_delta=2"
+    run(tmp_path, *short(sounds), *early, "trainer.max_epochs=9")
+    assert epochs(tmp_path) == 2
+    Run(tmp_path).results.unlink()  # as if it had been killed in the test
+    before = read_checkpoint(Run(tmp_path).last)[0]
+    resume(monkeypatch, tmp_path)
+    after = read_checkpoint(Run(tmp_path).last)[0]
+    assert epochs(tmp_path) == 2 and all(torch.equal(after[key], before[key]) for key in before)

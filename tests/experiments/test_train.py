@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, read_write
 from torch import nn
@@ -76,6 +77,19 @@ def test_without_validation_the_last_network_is_tested_and_found(sounds: Path, t
     options: Any = {"sample_rate": 8000, "duration": 0.1, "cache_dir": sounds / "cache", "num_workers": 1}
     data = UrbanSound8K(sounds, 1, val_fold=False, **options)
     assert len(data.files("train")) + len(data.files("test")) == 30
+
+
+def test_the_loss_of_validation_and_tests_weighs_classes(sounds: Path, tmp_path: Path) -> None:
+    weights = torch.tensor([0.1, 1.0, 10.0])
+    asked = "task.class_weights=[0.1,1,10]", "batch_size=2", "trainer.max_epochs=1"
+    results = run(tmp_path, *tiny(sounds), *asked)
+    network, _ = load_network(tmp_path / "checkpoints" / "best.ckpt")
+    data = UrbanSound8K(sounds, 1, sample_rate=8000, duration=0.1, cache_dir=sounds / "cache", num_workers=1)
+    clips = data.split("val")
+    x, labels = (torch.stack([torch.as_tensor(clips[i][part]) for i in range(len(clips))]) for part in (0, 1))
+    with torch.inference_mode():
+        expected = F.cross_entropy(network(x), labels, weights).item()
+    assert results["val_loss"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_test_fold_is_what_the_best_network_is_tested_on(unbroken: Path, sounds: Path) -> None:

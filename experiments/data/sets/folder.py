@@ -1,6 +1,7 @@
 """Sets of users: a folder of sounds or images in which a class is a subfolder."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ class Folder:
 
     Raises:
         FileNotFoundError: The folder is missing, or has no sounds and no images.
-        ValueError: A file is in no class, or in two; or an argument is out of range.
+        ValueError: A file is in no class, or in two; the split is not complete, or has other folders beside it; or an
+            argument is out of range.
     """
 
     def __new__(
@@ -50,8 +52,7 @@ class Folder:
         root = Path(root).expanduser()
         paths = _usable(root)
         parts = [path.relative_to(root).parts for path in paths]
-        tops = {part[0].lower() for part in parts if len(part) > 1}
-        split = tops <= STAGES.keys() and len({STAGES[top] for top in tops}) > 1
+        split = _is_split(root, parts)
         for path, part in zip(paths, parts, strict=True):
             if len(part) < 2 + split:
                 raise ValueError(f"{path} is in no folder of a class; move it into a subfolder whose name is the class")
@@ -68,6 +69,29 @@ class Folder:
         if groups:
             check_groups(groups, stages)
         return make(Images(paths, stages, target, group=groups), classes, made_of, options)
+
+
+def _is_split(root: Path, parts: Sequence[Sequence[str]]) -> bool:
+    """Return whether the folders at the top are those of a split.
+
+    Args:
+        root: The folder.
+        parts: Folders and name of each file below it.
+
+    Raises:
+        ValueError: Folders of a split hold folders of classes, but others lie beside them, or are missing.
+    """
+    tops = sorted({part[0] for part in parts if len(part) > 1})
+    stages = {top: STAGES[top.lower()] for top in tops if top.lower() in STAGES}
+    others, found = ", ".join(top for top in tops if top not in stages), set(stages.values())
+    if not others and len(found) > 1:
+        return True
+    if any(part[0] in stages and len(part) > 2 for part in parts):
+        lacking = " and no ".join(sorted({"train", "test"} - found))
+        problem = f"beside {others}; move {others} elsewhere" if others else f"and no {lacking}; add what is missing"
+        names = ", ".join(stages)
+        raise ValueError(f"{root} has the folders of a split {names} {problem}, or rename {names} if they are classes")
+    return False
 
 
 def _usable(root: Path) -> list[Path]:

@@ -118,12 +118,12 @@ def _numbers(table: pd.DataFrame, names: Sequence[str], file: Path) -> np.ndarra
     """Return the numbers of some columns, (N, K) in float64."""
     numbers = np.empty((len(table), len(names)))
     for column, name in enumerate(names):
-        for row, text in enumerate(table[name]):
+        for row, (line, text) in enumerate(table[name].items()):
             number = np.nan
             with suppress(ValueError):
                 number = float(str(text).replace(table.attrs["decimal"], "."))
             if not np.isfinite(number):
-                raise ValueError(f"line {row + 2} of {file} has {text!r} in the column {name}, which is not a number")
+                raise ValueError(f"line {line} of {file} has {text!r} in the column {name}, which is not a number")
             numbers[row, column] = number
     return numbers
 
@@ -136,9 +136,8 @@ def _labels(labels: pd.Series, multi_label: bool | None, classes: Sequence[str] 
     parts = [text.split("|") if multi_label else [text] for text in texts]
     several = [[name.strip() for name in names if name.strip() or not multi_label] for names in parts]
     if not multi_label and "" in texts:
-        raise ValueError(
-            f"line {texts.index('') + 2} of data.metadata has no label; data.multi_label=true allows examples without"
-        )
+        line = labels.index[texts.index("")]
+        raise ValueError(f"line {line} of data.metadata has no label; data.multi_label=true allows examples without")
     found = sorted({name for names in several for name in names}, key=_number_or_text)
     check_names(found)
     names = found if classes is None else [str(name) for name in classes]
@@ -203,7 +202,7 @@ def _split(table: pd.DataFrame, file: Path, automatic: Automatic, test_fold: Any
 
 def _filled(table: pd.DataFrame, column: str, file: Path) -> pd.Series:
     if (empty := table[column].isna()).any():
-        raise ValueError(f"line {int(empty.argmax()) + 2} of {file} has no {column}; add it, or remove the line")
+        raise ValueError(f"line {empty.idxmax()} of {file} has no {column}; add it, or remove the line")
     return table[column]
 
 

@@ -14,7 +14,7 @@ from experiments.data.image.image_set import Images, ImageSet
 from experiments.data.sound.audio_set import AudioSet, Recordings
 from experiments.data.sound.recordings import SOUNDS
 from experiments.data.source import Fold, Stage
-from experiments.data.splits import in_order, split_folds, stratified_folds
+from experiments.data.splits import check_names, in_order, split_folds, stratified_folds
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def groups_of(group: str | None, names: Sequence[str], table: pd.DataFrame | Non
         table: The table, if there is one.
 
     Raises:
-        ValueError: ``group`` is neither, a field is empty, or a name does not match.
+        ValueError: ``group`` is neither, a field is empty, a name does not match, or two groups look alike.
 
     Example:
         >>> groups_of(r"(P\d+)_", ["P1_a.png", "P12_b.png"])
@@ -140,9 +140,10 @@ def groups_of(group: str | None, names: Sequence[str], table: pd.DataFrame | Non
     if group is None:
         return None
     if table is not None and group in table:
-        if (empty := table[group].isna()).any():
-            raise ValueError(f"line {int(empty.argmax()) + 2} of the list has an empty field in the column {group}")
-        return table[group].tolist()
+        column = table[group].fillna("").str.strip()
+        if (empty := column == "").any():
+            raise ValueError(f"line {empty.idxmax()} of the list has an empty field in the column {group}")
+        return _distinct(column.tolist(), group)
     columns = "" if table is None else f"a column of the list ({', '.join(map(str, table))}) or "
     try:
         pattern = re.compile(group)
@@ -157,7 +158,16 @@ def groups_of(group: str | None, names: Sequence[str], table: pd.DataFrame | Non
         raise ValueError(
             f"data.group={group} does not match {names[found.index(None)]}; write one that matches all names"
         )
-    return [str(match[1]) for match in found if match]
+    return _distinct([str(match[1]) for match in found if match], group)
+
+
+def _distinct(groups: list[str], group: str) -> list[str]:
+    """Return the groups, if no two of them look alike; otherwise, a patient might be in test and training."""
+    try:
+        check_names(groups)
+    except ValueError as error:
+        raise ValueError(f"data.group={group}: {str(error).replace('classes', 'groups', 1)}") from error
+    return groups
 
 
 def make(listed: Images, classes: Sequence[str], folds: Mapping[Stage, list[Fold]], options: Mapping[str, Any]) -> Any:

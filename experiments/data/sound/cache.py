@@ -61,7 +61,8 @@ def build_cache(
     Raises:
         AudioError: A file is bad, and `skip_bad` is false.
         ChildProcessError: A decoding process was ended from outside.
-        OSError: The cache cannot be written.
+        OSError: The cache cannot be written; or a file cannot be read or is too long for memory. `skip_bad` does not
+            skip it, as the next attempt may succeed.
         RuntimeError: This is a decoding process, which runs the script that started it.
     """
     check_guard()
@@ -216,6 +217,11 @@ def _decode(path: Path, sample_rate: int, num_samples: int, trim: float | None, 
         clip = decode(path, sample_rate, num_samples, trim, whole)
     except AudioError as error:
         return error.problem
-    except OSError as error:
+    except FileNotFoundError as error:
         return f"cannot be read ({error.strerror})"
+    except OSError as error:  # of the disk or the network; a mark in the cache would outlast it
+        raise OSError(
+            f"{path} cannot be read ({error.strerror or error}); correct this or remove the file, and start again; "
+            "what is decoded is kept"
+        ) from error
     return to_int16(clip).tobytes()

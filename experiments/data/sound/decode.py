@@ -1,5 +1,6 @@
 """Audio files as mono sounds of one rate, decoded block by block: whole, or their middle as a clip of fixed length."""
 
+import errno
 import stat
 import struct
 from collections.abc import Iterator
@@ -71,7 +72,7 @@ def decode(
 
     Raises:
         AudioError: The file cannot be decoded, is cut short, has no samples, or has NaN, infinite or too large ones.
-        OSError: The file cannot be read.
+        OSError: The file cannot be read, or is too long for memory.
     """
     with opened(path, sample_rate, trim) as sound:
         if whole or trim is not None or not sound.file.repeatable:
@@ -205,7 +206,7 @@ def opened(path: Path | str, sample_rate: int, trim: float | None = None) -> Ite
 
     Raises:
         AudioError: The file holds no usable audio, now or while it is read.
-        OSError: The file cannot be read.
+        OSError: The file cannot be read, or is too long for memory.
     """
     # libsndfile would not say why it cannot be read. A pipe can be read only once.
     if stat.S_ISREG(Path(path).stat().st_mode):
@@ -220,7 +221,7 @@ def opened(path: Path | str, sample_rate: int, trim: float | None = None) -> Ite
     except soundfile.LibsndfileError as error:
         raise AudioError(path, f"cannot be decoded ({error.error_string})") from error
     except MemoryError as error:
-        raise AudioError(path, "is too long for memory") from error
+        raise OSError(errno.ENOMEM, "too long for memory", str(path)) from error
     except (RuntimeError, TypeError, ValueError, struct.error) as error:
         raise AudioError(path, f"cannot be decoded ({' '.join(str(error).split())})") from error
 

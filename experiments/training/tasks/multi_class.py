@@ -31,7 +31,7 @@ class MultiClass(Task):
         mode: ``"max"``, or ``"min"`` for the loss.
 
     Raises:
-        ValueError: ``label_smoothing`` is not from 0 to 1, or the weights do not fit the classes.
+        ValueError: There is one class, ``label_smoothing`` is not from 0 to 1, or the weights do not fit the classes.
     """
 
     def __init__(
@@ -40,9 +40,11 @@ class MultiClass(Task):
         label_smoothing: float = 0.0,
         class_weights: ClassWeights = None,
         monitor: str = "val_accuracy",
-        mode: str = "max",
+        mode: str | None = None,
     ) -> None:
         super().__init__(num_classes, monitor, mode)
+        if num_classes < 2:
+            raise ValueError("the data have one class, and nothing to tell apart; numbers need task=regression")
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"task.label_smoothing={label_smoothing} is not a number from 0 to 1")
         self.label_smoothing, self.given = label_smoothing, class_weights
@@ -65,7 +67,7 @@ class MultiClass(Task):
         return prepared(self.given, source.classes, balanced)
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the cross-entropy in nats.
+        """Return the cross-entropy in nats, by class weights if there are any: Σ w · nll / Σ w over the examples.
 
         Raises:
             ValueError: The targets are neither labels nor probabilities.
@@ -80,7 +82,15 @@ class MultiClass(Task):
             )
         weights = None if self.class_weights is None else self.class_weights.to(logits)
         target = target.to(logits.dtype) if soft else target.long()
-        return F.cross_entropy(logits, target, weights, label_smoothing=self.label_smoothing)
+        total = F.cross_entropy(logits, target, weights, label_smoothing=self.label_smoothing, reduction="sum")
+        weight = self.weight(target)
+        return total / weight.where(weight > 0, torch.ones_like(weight))  # 0, rather than NaN, if no example counts
+
+    def weight(self, target: Tensor) -> Tensor:
+        """Return the sum of the class weights of the examples; without weights, and of soft labels, their number."""
+        if self.class_weights is None or target.is_floating_point():
+            return super().weight(target)
+        return self.class_weights.to(target.device)[target.long()].sum()
 
     def metrics(self, prefix: str = "") -> MetricCollection:
         """Return the ``accuracy``, and the ``balanced_accuracy``: the mean over classes that have examples.

@@ -38,7 +38,7 @@ class MultiLabel(Task):
         num_classes: int,
         class_weights: ClassWeights = None,
         monitor: str = "val_auroc",
-        mode: str = "max",
+        mode: str | None = None,
     ) -> None:
         super().__init__(num_classes, monitor, mode)
         self.given, self.class_weights = class_weights, weights_of(class_weights, num_classes)

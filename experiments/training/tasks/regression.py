@@ -38,7 +38,7 @@ class Regression(Task):
         std: Sequence[float] | None = None,
         units: Sequence[str] | None = None,
         monitor: str = "val_mae",
-        mode: str = "min",
+        mode: str | None = None,
     ) -> None:
         for name, values in {"mean": mean, "std": std, "units": units}.items():
             if values is not None and (isinstance(values, str) or len(values) != num_classes):

@@ -58,7 +58,7 @@ class Segmentation(Task):
         objects: bool = False,
         watershed_distance: int = 5,
         monitor: str = "val_dice",
-        mode: str = "max",
+        mode: str | None = None,
     ) -> None:
         if not 2 <= num_classes <= IGNORED:
             raise ValueError(f"task=segmentation takes 2 to {IGNORED} classes, with the background, not {num_classes}")

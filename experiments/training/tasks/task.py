@@ -14,15 +14,15 @@ class Task:
     Args:
         num_classes: Number of classes of the data.
         monitor: Validation metric that chooses the best epoch: ``"val_"`` and the name of a metric, or ``"val_loss"``.
-        mode: ``"max"`` if more of it is better, ``"min"`` if less is.
+        mode: ``"max"`` if more of it is better, ``"min"`` if less is. ``None``: see `is_error`.
 
     Attributes:
         num_outputs: Number of the network's outputs, for each example or position.
     """
 
-    def __init__(self, num_classes: int, monitor: str, mode: str) -> None:
+    def __init__(self, num_classes: int, monitor: str, mode: str | None = None) -> None:
         self.num_classes = self.num_outputs = num_classes
-        self.monitor, self.mode = monitor, mode
+        self.monitor, self.mode = monitor, mode or ("min" if is_error(monitor) else "max")
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss of a batch.
@@ -35,6 +35,10 @@ class Task:
             ValueError: The targets are not of this task's kind.
         """
         raise NotImplementedError
+
+    def weight(self, target: Tensor) -> Tensor:
+        """Return how much the loss of a batch counts in the mean over batches: as many times as it has examples."""
+        return target.new_tensor(len(target), dtype=torch.float32)
 
     def metrics(self, prefix: str = "") -> MetricCollection:
         """Return metrics of (logits, target) by name; ``prefix`` stands before their names."""

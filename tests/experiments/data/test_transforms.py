@@ -52,6 +52,15 @@ def test_a_mixture_is_of_two_classes_with_labels_in_proportion() -> None:
         Augmented(TensorDataset(x, labels * 0), [Mix()], num_classes=5)[0, 0]
 
 
+def test_numbers_are_not_mixed() -> None:
+    examples: Any = TensorDataset(torch.randn(5, 1, 8), torch.randn(5, 1, dtype=torch.float64))
+    examples.labels = examples.tensors[1].numpy()
+    with pytest.raises(
+        ValueError, match=r"augment: Mix needs classes, and the data have none; leave it out: ~augment.mix"
+    ):
+        Augmented(examples, [Mix()], num_classes=1)
+
+
 def test_what_stands_before_the_mixing_changes_both_and_what_stands_behind_changes_the_mixture() -> None:
     examples = TensorDataset(torch.ones(2, 1, 8) * torch.tensor([1.0, 100.0])[:, None, None], torch.tensor([0, 1]))
 

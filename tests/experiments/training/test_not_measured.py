@@ -90,3 +90,15 @@ def test_early_stopping_needs_validation(
     )
     with pytest.raises(SystemExit, match=r"error: callbacks=early_stopping needs validation examples"):
         train.main()
+
+
+def test_a_plateau_scheduler_without_validation_is_no_scheduler(
+    sounds: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(tmp_path, *short(sounds), "data.val_fold=false", "trainer.max_epochs=1")
+    assert "scheduler=plateau keeps the learning rate, as there are no validation examples" in caplog.text
+
+
+def test_what_is_not_measured_cannot_be_monitored(sounds: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"task.monitor=val_acuracy is not measured; choose val_loss, val_accuracy"):
+        run(tmp_path, *short(sounds), "task.monitor=val_acuracy")

@@ -12,11 +12,13 @@ import torch.nn.functional as F
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, confusion_matrix, roc_auc_score
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
+from torchmetrics import MeanMetric
 
 from experiments.data.source import Source, Stage
 from experiments.data.transformation import PLAYBACK
 from experiments.training.tasks.multi_class import MultiClass
 from experiments.training.tasks.multi_label import MultiLabel
+from experiments.training.tasks.regression import Regression
 from experiments.training.tasks.task import Task
 from tests.experiments.runs import run_on
 
@@ -47,6 +49,39 @@ def test_soft_labels_that_are_certain_are_labels() -> None:
     assert metrics(MultiClass(4), logits, labels)["accuracy"] == pytest.approx(
         (logits.argmax(1) == labels).double().mean().item()
     )
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("size", [1, 10, 16, 100])
+def test_the_mean_over_batches_is_the_weighted_loss_of_all(size: int, smoothing: float) -> None:
+    weights, labels = [0.1, 4.0, smoothing], torch.arange(3).repeat_interleave(34)  # class by class, as in folders
+    task, logits = MultiClass(3, smoothing, weights), torch.randn(102, 3, requires_grad=True)
+    mean = MeanMetric()
+    for part, of in zip(logits.split(size), labels.split(size), strict=True):
+        mean.update(task.loss(part, of), task.weight(of))
+    expected = F.cross_entropy(logits, labels, torch.tensor(weights), label_smoothing=smoothing)
+    torch.testing.assert_close(mean.compute(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_batch_in_which_no_example_counts(smoothing: float) -> None:
+    logits = torch.randn(5, 3, requires_grad=True)
+    loss = MultiClass(3, smoothing, [1, 1, 0]).loss(logits, torch.full((5,), 2))
+    loss.backward()
+    assert loss.isfinite() and logits.grad is not None and logits.grad.isfinite().all()
+
+
+def test_more_is_better_but_of_errors() -> None:
+    assert MultiClass(2).mode == MultiLabel(2).mode == MultiClass(2, monitor="val_auroc").mode == "max"
+    assert (
+        MultiClass(2, monitor="val_loss").mode == Regression(1).mode == Regression(1, monitor="val_rmse").mode == "min"
+    )
+    assert Regression(1, monitor="val_r2").mode == "max" and MultiClass(2, mode="min").mode == "min"
+
+
+def test_one_class_is_not_enough() -> None:
+    with pytest.raises(ValueError, match=r"the data have one class, .*; numbers need task=regression"):
+        MultiClass(1)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -92,6 +92,32 @@ def test_a_split_without_tests(tmp_path: Path) -> None:
         Folder(tmp_path)
 
 
+def test_folders_beside_a_split(tmp_path: Path) -> None:
+    for word in "Train", "test":
+        for number in range(6):
+            write_image(tmp_path / word / "ab"[number % 2] / f"{number}.png")
+    write_image(tmp_path / "more" / "0.png")
+    write_image(tmp_path / "unlabelled" / "0.png")
+    with pytest.raises(ValueError, match=r"split Train, test beside more, unlabelled; move more, unlabelled elsewhere"):
+        Folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("word", "lacking"), [("train", "no test"), ("test", "no train"), ("dev", "no test and no train")]
+)
+def test_one_folder_of_a_split(tmp_path: Path, word: str, lacking: str) -> None:
+    for number in range(10):
+        write_image(tmp_path / word / "ab"[number % 2] / f"{number}.png")
+    with pytest.raises(ValueError, match=f"split {word} and {lacking}; add what is missing, or rename {word} if"):
+        Folder(tmp_path)
+
+
+def test_a_class_may_be_named_like_a_stage(tmp_path: Path) -> None:
+    for number in range(10):
+        write_image(tmp_path / ["bus", "train"][number % 2] / f"{number}.png")
+    assert Folder(tmp_path).classes == ["bus", "train"]
+
+
 def test_hidden_files_and_links(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     root = tmp_path / "root"

@@ -130,6 +130,15 @@ def test_a_group_is_in_one_stage(tmp_path: Path) -> None:
         CSV(file, **options(tmp_path, group="patient"))
 
 
+def test_blanks_make_no_other_group(tmp_path: Path) -> None:
+    names = write_sounds(tmp_path, [80] * 40)
+    rows = [(name, "ab"[n % 2], f"{' ' * (n % 3 == 1)}P{n % 8}{' ' * (n % 3)}") for n, name in enumerate(names)]
+    data = CSV(write_listing(tmp_path, rows, "file,label,patient"), **options(tmp_path, group="patient"))
+    patients = [{int(path.stem) % 8 for path in data.files(stage)} for stage in STAGES]
+    assert sum(map(len, patients)) == 8
+    assert set(data.group_of.values()) == {f"P{n}" for n in range(8)}
+
+
 def test_home_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     names = write_sounds(tmp_path / "sounds", [80] * 3)

@@ -41,6 +41,50 @@ def test_groups_that_are_none(tmp_path: Path, group: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "patients, message",
+    [
+        (["P1", " ", "P2"], "line 3 of the list has an empty field in the column patient"),
+        (["P1", "P2", ""], "line 4 of the list has an empty field in the column patient"),
+        (["P1", "p1", "P2"], "data.group=patient: the groups 'P1' and 'p1' differ in case, blanks or invisible"),
+        (["P1", "P\u200b1", "P2"], r"the groups 'P1' and 'P\\u200b1' differ in case"),
+    ],
+)
+def test_groups_that_are_empty_or_look_alike(tmp_path: Path, patients: list[str], message: str) -> None:
+    names = write_sounds(tmp_path, [80] * 3)
+    rows = [(name, "a", n, patient) for n, (name, patient) in enumerate(zip(names, patients, strict=True))]
+    with pytest.raises(ValueError, match=message):
+        CSV(write_listing(tmp_path, rows, "file,label,fold,patient"), **options(tmp_path, group="patient"))
+
+
+def test_groups_in_names_that_look_alike(tmp_path: Path) -> None:
+    rows = [(name, "a", n) for n, name in enumerate(["P1_a.wav", "p1_b.wav", "P2_a.wav"])]
+    with pytest.raises(ValueError, match="the groups 'P1' and 'p1' differ in case"):
+        CSV(write_listing(tmp_path, rows, "file,label,fold"), **options(tmp_path, group="(?i)(P[0-9])_"))
+
+
+@pytest.mark.parametrize(
+    "columns, wrong, message",
+    [
+        ("file,label,fold", "1.wav,,1", "line 7 of data.metadata has no label"),
+        ("file,value,fold", "1.wav,tall,1", "line 7 of .* has 'tall' in the column value"),
+        ("file,label,fold", "1.wav,a,", "line 7 of .* has no fold"),
+        ("file,label,fold,patient", "1.wav,a,1,", "line 7 of the list has an empty field in the column patient"),
+        ("file,label,fold", ",a,1", "empty field in line 7"),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_errors_below_blank_lines_name_the_line(
+    tmp_path: Path, columns: str, wrong: str, message: str, end: str
+) -> None:
+    width = len(columns.split(","))
+    good = ",".join(["0.wav", "1", "1", "1"][:width])
+    lines = [columns, "", good, "," * (width - 1), "  ", "", wrong]
+    (tmp_path / "list.csv").write_text(end.join(lines), newline="")
+    with pytest.raises(ValueError, match=message):
+        CSV(tmp_path / "list.csv", group="patient" if "patient" in columns else None, **options(tmp_path))
+
+
+@pytest.mark.parametrize(
     "columns, rows, message",
     [
         ("file,fold", [("0.wav", 1)], "columns file, fold; it needs the column label, mask or value, or data.values"),

@@ -56,6 +56,8 @@ def test_instances_region_of_interest_and_resolution(tmp_path: Path) -> None:
     assert data.split("train")[0][1].tolist() == [[0, 1 + 256 * 7, IGNORED]]
     assert data.split("val")[0][1].tolist() == [[0, 1, IGNORED]] and data.input.mpp == 0.25
     assert CSV(write_masks(tmp_path, [[0, 1, 1]] * 3, mpp=[0.25, 0.5, 0.5])).input.mpp is None
+    with pytest.raises(ValueError, match=r"line 4 of .* has 'wide' in the column mpp"):
+        CSV(write_masks(tmp_path, [[0, 1, 1]] * 3, mpp=["", "", "wide"]))
 
 
 def test_a_mask_for_some_images_only(tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from experiments.data.sound import cache
+from experiments.data.sound import decode as decoding
 from experiments.data.sound import disk_space as room
 from experiments.data.sound.cache import build_cache
 from experiments.data.sound.clips import Clips
+from experiments.data.sound.containers import File
 from experiments.data.sound.decode import AudioError, decode
 from tests.experiments.data.sound.cached import LENGTH, RATE, build, expected, rows, spoil
 
@@ -137,16 +139,44 @@ def test_a_damaged_row_is_named_when_it_is_used(paths: list[Path]) -> None:
         clips[3]
 
 
-def test_a_file_that_vanishes_or_may_not_be_read_is_skipped(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(path: Path, *options: Any) -> np.ndarray:
-        if path == paths[2]:
-            raise PermissionError(13, "Permission denied", str(path))
-        return decode(path, *options)
+def fail(monkeypatch: pytest.MonkeyPatch, bad: Path, error: Exception) -> None:
+    """Let decoding fail for one file."""
 
-    monkeypatch.setattr(cache, "decode", failing)
-    assert build(paths, skip_bad=True)[1] == {2: "cannot be read (Permission denied)"}
-    with pytest.raises(AudioError, match=r"2\.wav cannot be read \(Permission denied\)"):
+    def opened(path: Path) -> File:
+        if path == bad:
+            raise error
+        return File(path)
+
+    monkeypatch.setattr(decoding, "File", opened)
+
+
+def test_a_file_that_vanishes_is_skipped(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    fail(monkeypatch, paths[2], FileNotFoundError(errno.ENOENT, "No such file or directory"))
+    assert build(paths, skip_bad=True)[1] == {2: "cannot be read (No such file or directory)"}
+    with pytest.raises(AudioError, match=r"2\.wav cannot be read \(No such file or directory\)"):
         build(paths)
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+        (MemoryError(), "too long for memory"),
+    ],
+)
+def test_a_passing_error_is_raised_and_not_kept(
+    paths: list[Path], decoded: list[str], error: Exception, reason: str, skip_bad: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        fail(patch, paths[2], error)
+        with pytest.raises(OSError, match=rf"2\.wav cannot be read \({reason}\); correct this or remove the file"):
+            build(paths, skip_bad)
+    decoded.clear()
+    file, bad = build(paths, skip_bad)
+    assert not bad and decoded == ["2.wav", "3.wav", "4.wav", "5.wav", "6.wav"]
+    np.testing.assert_array_equal(rows(file), expected(paths))
 
 
 def die(path: Path, **options: Any) -> None:
