@@ -66,7 +66,7 @@ def test_the_table_of_models_is_up_to_date() -> None:
     lines = (ROOT / "docs" / "models.md").read_text().splitlines()
     assert [line.split("`")[1] for line in lines if line.startswith("| `")] == list(models.NETS)
     chosen = {choice.split()[0].removeprefix("model=") for choice in models.NETS}
-    assert chosen == {file.stem for file in (ROOT / "conf" / "model").glob("*.yaml")} - {"log_mel", "timm", "smp"}
+    assert chosen == {file.stem for file in (ROOT / "conf" / "model").glob("*.yaml")} - {"timm", "smp"}
     for choice in "model=cnn model.rotations=4", "model=mnet model.base=2 model.form=shared model.num_scales=5":
         (line,) = (line for line in lines if line.startswith(f"| `{choice}` "))
         row = models.row(choice, [])

@@ -137,7 +137,8 @@ def _line(ax: Axes, number: int, label: str, x: Sequence[float], means: Sequence
 
 def _finish(ax: Axes, study: Study) -> None:
     metric_axis(ax, study.metric)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, fontsize=8)  # below, clear of the lines
+    columns = max(1, min(3, 90 // max(map(len, ax.get_legend_handles_labels()[1]))))  # as wide as the picture
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=columns, fontsize=8)  # below, clear of the lines
 
 
 # name: what it shows, whether a study has it, how it is drawn

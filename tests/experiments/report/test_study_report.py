@@ -218,6 +218,17 @@ def test_a_picture_of_a_study_is_whole_or_not_there(tmp_path: Path, monkeypatch:
     assert not list(tmp_path.iterdir())
 
 
+def test_the_legend_of_long_names_is_within_the_picture() -> None:
+    names = [f"sizes augmented, as many multiply-adds, {n}" for n in range(5)]
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figures.factors(
+        study(arms={name: Arm([]) for name in names}, cells=[cell(name) for name in names]), ax := figure.subplots()
+    )
+    figure.draw_without_rendering()
+    box, legend = figure.bbox, ax.get_legend().get_window_extent()
+    assert box.x0 <= legend.x0 and legend.x1 <= box.x1
+
+
 def test_the_page_is_made_of_the_studies_alone(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"run experiments\.study first"):
         page.write(tmp_path / "runs", tmp_path / "docs")
