@@ -225,8 +225,9 @@ def test_the_legend_of_long_names_is_within_the_picture() -> None:
         study(arms={name: Arm([]) for name in names}, cells=[cell(name) for name in names]), ax := figure.subplots()
     )
     figure.draw_without_rendering()
-    box, legend = figure.bbox, ax.get_legend().get_window_extent()
-    assert box.x0 <= legend.x0 and legend.x1 <= box.x1
+    assert (legend := ax.get_legend()) is not None
+    place = legend.get_window_extent()
+    assert figure.bbox.x0 <= place.x0 and place.x1 <= figure.bbox.x1
 
 
 def test_the_page_is_made_of_the_studies_alone(tmp_path: Path) -> None:
