@@ -225,7 +225,8 @@ def test_the_legend_of_long_names_is_within_the_picture() -> None:
         study(arms={name: Arm([]) for name in names}, cells=[cell(name) for name in names]), ax := figure.subplots()
     )
     figure.draw_without_rendering()
-    assert (legend := ax.get_legend()) is not None
+    legend = ax.get_legend()
+    assert legend is not None
     place = legend.get_window_extent()
     assert figure.bbox.x0 <= place.x0 and place.x1 <= figure.bbox.x1
 
