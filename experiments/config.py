@@ -10,8 +10,9 @@ from yaml import YAMLError
 from experiments.run import Run
 from experiments.trust import TRAINING_ROOMS, allowed_class, as_list, targets
 
-# What a resumed run may change, beside trainer.…: whether it is tested, and where its data are.
+# What decides how many steps a run has.
 LENGTH = "trainer.max_epochs", "trainer.max_steps", "trainer.accumulate_grad_batches"
+# What a resumed run may change, beside trainer.…: whether it is tested, and where its data are.
 CHANGEABLE = "test", "data.root", "data.metadata", "data.cache_dir", "data.num_workers", "num_workers"
 
 

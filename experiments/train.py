@@ -108,7 +108,9 @@ def make_task(cfg: DictConfig, source: Source) -> Task:
     """
     task: Task = instantiate(cfg.task, num_classes=len(source.classes))
     with open_dict(cfg):
-        cfg.task.update({**task.prepare(source), **({"mode": task.mode} if "mode" in cfg.task else {})})
+        cfg.task.update(task.prepare(source))
+    if "mode" in cfg.task:
+        cfg.task.mode = task.mode
     measured = ["val_loss", *(f"val_{name}" for name in task.metrics())]
     if task.monitor not in measured:
         raise ValueError(f"task.monitor={task.monitor} is not measured; choose {', '.join(measured)}")

@@ -70,8 +70,12 @@ def _identity(path: Any) -> Any:
     return stat.st_dev, stat.st_ino
 
 
-def check_names(names: Iterable[Any]) -> None:
-    """Check that no two classes look alike.
+def check_names(names: Iterable[Any], what: str = "the classes") -> None:
+    """Check that no two classes, or other names, look alike.
+
+    Args:
+        names: The names.
+        what: What they are, for the message.
 
     Raises:
         ValueError: Two differ in case, blanks, invisible characters or the encoding of accents alone.
@@ -87,8 +91,7 @@ def check_names(names: Iterable[Any]) -> None:
         key = " ".join(unicodedata.normalize("NFC", visible).split()).casefold()
         if (other := seen.setdefault(key, name)) != name:
             raise ValueError(
-                f"the classes {other!a} and {name!a} differ in case, blanks or invisible characters only; write them "
-                "alike"
+                f"{what} {other!a} and {name!a} differ in case, blanks or invisible characters only; write them alike"
             )
 
 

@@ -102,8 +102,9 @@ class Augmented(Dataset[Example]):
     ) -> None:
         self.examples, self.transforms, self.num_classes, self.seed = examples, transforms, num_classes, seed
         self.count, self.repeats = len(examples), repeats  # type: ignore[arg-type]
-        self.labels = labels(examples) if any(isinstance(transform, Mix) for transform in transforms) else None
-        if self.labels is None and any(isinstance(transform, Mix) for transform in transforms):
+        mixed = any(isinstance(transform, Mix) for transform in transforms)
+        self.labels = labels(examples) if mixed else None
+        if mixed and self.labels is None:
             raise ValueError("augment: Mix needs classes, and the data have none; leave it out: ~augment.mix")
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavenets import Grid, Levels
-from wavenets.models.network import normalized
+from wavenets.models.network import check_signal, normalized
 from wavenets.models.pretrained import Pretrained
 from wavenets.nn import BatchNorm, PerLevel, Readout, Views
 from wavenets.resample import precisely
@@ -128,8 +128,7 @@ class LogMelCNN(Pretrained):
         Raises:
             ValueError: If x has another shape, or is shorter than ``min_size``.
         """
-        if x.ndim != 3 or x.shape[1] != self.in_channels:
-            raise ValueError(f"expected an input of shape (B, {self.in_channels}, L), got {tuple(x.shape)}")
+        check_signal(x, self.in_channels, self.ndim)
         if x.shape[2] < self.min_size:
             raise ValueError(f"LogMelCNN needs at least {self.min_size} samples, got {x.shape[2]}")
         levels: Levels = self.body(normalized(x))

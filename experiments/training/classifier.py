@@ -20,11 +20,6 @@ from experiments.training.tasks.task import Task
 from wavenets.losses import admissibility
 
 
-def is_plateau(scheduler: Any) -> bool:
-    """Return whether a scheduler, or what makes it, waits for the monitored metric to stop improving."""
-    return isinstance(scheduler, ReduceLROnPlateau) or getattr(scheduler, "func", None) is ReduceLROnPlateau
-
-
 class Classifier(L.LightningModule):
     """A network that is trained for a task.
 
@@ -142,7 +137,7 @@ class Classifier(L.LightningModule):
                 epoch = self.current_epoch + 1
                 raise ValueError(f"{name} is {loss} in epoch {epoch}: training diverged; try a lower optimizer.lr")
         scheduler: Any = self.lr_schedulers()
-        if is_plateau(scheduler):
+        if isinstance(scheduler, ReduceLROnPlateau):
             if (value := self.measured.get(self.task.monitor)) is not None:
                 scheduler.step(value)
         elif scheduler is not None and not self.per_batch:

@@ -11,12 +11,12 @@ import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import BatchSizeFinder, EarlyStopping, LambdaCallback, LearningRateFinder
 from omegaconf import DictConfig, OmegaConf
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from experiments.evaluation.device import SRUN
 from experiments.files import whole
 from experiments.run import Run
 from experiments.training.checkpointing import WholeFiles, checkpoints
-from experiments.training.classifier import is_plateau
 from experiments.training.epoch_log import EpochLog
 from experiments.training.tasks.task import Task, headline
 from experiments.trust import as_list
@@ -104,7 +104,7 @@ def check_monitored(trainer: L.Trainer, scheduler: Any, validated: bool) -> None
     for callback in trainer.early_stopping_callbacks:
         if str(getattr(callback, "monitor", "")).startswith("val_"):
             raise ValueError("callbacks=early_stopping needs validation examples; leave it out, or set data.val_fold")
-    if is_plateau(scheduler):
+    if getattr(scheduler, "func", None) is ReduceLROnPlateau:
         log.warning("scheduler=plateau keeps the learning rate, as there are no validation examples")
 
 

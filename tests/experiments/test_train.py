@@ -79,7 +79,7 @@ def test_without_validation_the_last_network_is_tested_and_found(sounds: Path, t
     assert len(data.files("train")) + len(data.files("test")) == 30
 
 
-def test_the_loss_of_validation_and_tests_weighs_classes(sounds: Path, tmp_path: Path) -> None:
+def test_the_loss_of_validation_weighs_classes(sounds: Path, tmp_path: Path) -> None:
     weights = torch.tensor([0.1, 1.0, 10.0])
     asked = "task.class_weights=[0.1,1,10]", "batch_size=2", "trainer.max_epochs=1"
     results = run(tmp_path, *tiny(sounds), *asked)

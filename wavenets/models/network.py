@@ -146,10 +146,7 @@ class Network(Pretrained):
 
     def _checked(self, run: Callable[[Tensor], Any], x: Tensor) -> Any:
         """Run a part of the network on the signal. Raise a ValueError if the signal does not fit or is too small."""
-        if x.ndim != self.ndim + 2 or x.shape[1] != self.in_channels:
-            shape = ("L", "H, W")[self.ndim - 1]
-            raise ValueError(f"expected an input of shape (B, {self.in_channels}, {shape}), got {tuple(x.shape)}")
-        check_floating(x)
+        check_signal(x, self.in_channels, self.ndim)
         try:
             return run(normalized(x) if self.normalize else x)
         except (RuntimeError, ValueError) as error:
@@ -217,6 +214,14 @@ class _Trunk(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         return self.network._features(x)
+
+
+def check_signal(x: Tensor, in_channels: int, ndim: int) -> None:
+    """Raise an error unless x is a batch of floating-point signals with so many channels."""
+    if x.ndim != ndim + 2 or x.shape[1] != in_channels:
+        shape = ("L", "H, W")[ndim - 1]
+        raise ValueError(f"expected an input of shape (B, {in_channels}, {shape}), got {tuple(x.shape)}")
+    check_floating(x)
 
 
 def normalized(x: Tensor) -> Tensor:

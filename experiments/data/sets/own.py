@@ -163,10 +163,7 @@ def groups_of(group: str | None, names: Sequence[str], table: pd.DataFrame | Non
 
 def _distinct(groups: list[str], group: str) -> list[str]:
     """Return the groups, if no two of them look alike; otherwise, a patient might be in test and training."""
-    try:
-        check_names(groups)
-    except ValueError as error:
-        raise ValueError(f"data.group={group}: {str(error).replace('classes', 'groups', 1)}") from error
+    check_names(groups, f"data.group={group}: the groups")
     return groups
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.data.sets.digit_images import Images, Range, resize, rotate, shrink, shrink_aliased
-from experiments.data.sets.scaled_digits import SIDE, Digits, mnist, small_digits
+from experiments.data.sets.scaled_digits import SIDE, Digits, mnist, of_protocol, small_digits
 from experiments.data.source import Stage
 from experiments.data.transformation import TESTED, Rotation
 
@@ -16,7 +16,10 @@ def turn_and_shrink(image: np.ndarray, factor: float, angle: float) -> np.ndarra
     return shrink(rotate(image, angle), factor)
 
 
-MOVE = {"smooth": turn_and_shrink, "sesn": shrink_aliased}  # how images are turned and shrunk, by protocol
+MOVE = {
+    "smooth": turn_and_shrink,
+    "sesn": shrink_aliased,
+}  # how images are turned and shrunk, by protocol
 
 
 class TurnedDigits(Digits):
@@ -59,9 +62,7 @@ class TurnedDigits(Digits):
         protocol: str = "smooth",
     ) -> None:
         super().__init__(images, labels, counts, seed, size)
-        if protocol not in MOVE:
-            raise ValueError(f"data.protocol={protocol} is unknown; choose {', '.join(MOVE)}")
-        self.move = MOVE[protocol]
+        self.move = of_protocol(protocol, MOVE)
         self.angles = self.draw("angles", angles, train_angles, -360, 360)
         self.factors = self.draw("scales", (1, 1) if scales is None else scales, train_scales, 0.1, 1)
 

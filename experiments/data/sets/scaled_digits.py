@@ -1,5 +1,6 @@
 """Digits at random scales: MNIST-scale, and the same treatment of scikit-learn's small digits."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,13 @@ from experiments.data.sets.idx import PARTS, read_mnist
 from experiments.data.source import Source, Stage
 from experiments.data.transformation import Rescaling
 
+Move = Callable[..., np.ndarray]  # (image, factor) or (image, factor, angle) -> image
 SIDE = 28  # side of the images, in pixels
-SHRINK = {"smooth": shrink, "sesn": shrink_aliased, "ghosh": shrink_zoomed}  # how images are shrunk, by protocol
+SHRINK = {
+    "smooth": shrink,
+    "sesn": shrink_aliased,
+    "ghosh": shrink_zoomed,
+}  # how images are shrunk, by protocol
 
 
 def is_range(values: Any, least: float, greatest: float) -> bool:
@@ -28,6 +34,17 @@ def is_range(values: Any, least: float, greatest: float) -> bool:
         return bool(least <= low <= high <= greatest)
     except (TypeError, ValueError):
         return False
+
+
+def of_protocol(protocol: str, ways: Mapping[str, Move]) -> Move:
+    """Return how images are moved in a protocol.
+
+    Raises:
+        ValueError: The protocol is unknown.
+    """
+    if protocol not in ways:
+        raise ValueError(f"data.protocol={protocol} is unknown; choose {', '.join(ways)}")
+    return ways[protocol]
 
 
 class Digits(Source):
@@ -146,8 +163,7 @@ class ScaledDigits(Digits):
         super().__init__(images, labels, counts, seed, size)
         if not isinstance(enlarge, int) or enlarge < 1:
             raise ValueError(f"data.enlarge={enlarge} is not a whole number of at least 1")
-        if protocol not in SHRINK:
-            raise ValueError(f"data.protocol={protocol} is unknown; choose {', '.join(SHRINK)}")
+        self.shrink = of_protocol(protocol, SHRINK)
         if protocol == "sesn" and size % SIDE:
             raise ValueError(f"data.size={size} is not a multiple of {SIDE}; data.protocol=sesn repeats pixels")
         self.protocol, self.enlarge, self.input = protocol, enlarge, Image(1, (size * enlarge, size * enlarge))
@@ -169,8 +185,8 @@ class ScaledDigits(Digits):
         return self._enlarged(_resized(self.images[rows], side), stage)
 
     def _shrunk(self, stage: Stage, factors: np.ndarray) -> Images:
-        make, rows = SHRINK[self.protocol], self.rows[stage]
-        images = np.stack([make(image, factor) for image, factor in zip(self.images[rows], factors, strict=True)])
+        drawn = zip(self.images[self.rows[stage]], factors, strict=True)
+        images = np.stack([self.shrink(image, factor) for image, factor in drawn])
         if self.protocol == "sesn":
             images = images.repeat(self.size // SIDE, axis=1).repeat(self.size // SIDE, axis=2)
         elif self.size > SIDE:

@@ -28,7 +28,7 @@ class MultiClass(Task):
         class_weights: Weight of each class in the loss: a list, or weights by name, where the others are 1.
             "balanced": n / (classes × count), from the training examples. ``None``: all weights are equal.
         monitor: ``"val_accuracy"``, ``"val_balanced_accuracy"`` or ``"val_loss"``; of two classes also ``"val_auroc"``.
-        mode: ``"max"``, or ``"min"`` for the loss.
+        mode: ``"max"`` or ``"min"``. ``None``: ``"min"`` for the loss, otherwise ``"max"``.
 
     Raises:
         ValueError: There is one class, ``label_smoothing`` is not from 0 to 1, or the weights do not fit the classes.

@@ -27,7 +27,7 @@ class MultiLabel(Task):
         class_weights: Weight of each label's positives in the loss: a list, or weights by name, where the others are 1.
             "balanced": negatives / positives, from the training examples. ``None``: all are 1.
         monitor: ``"val_auroc"``, ``"val_average_precision"`` or ``"val_loss"``.
-        mode: ``"max"``, or ``"min"`` for the loss.
+        mode: ``"max"`` or ``"min"``. ``None``: ``"min"`` for the loss, otherwise ``"max"``.
 
     Raises:
         ValueError: The weights do not fit the classes.

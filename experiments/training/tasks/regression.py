@@ -25,7 +25,7 @@ class Regression(Task):
         std: Standard deviation of each number in the training examples, from `prepare`; ``None``: 1.
         units: Unit of each number, for pictures and tables, such as ``["mm", "°"]``.
         monitor: Validation metric by which the best network is chosen, such as ``"val_mae"`` or ``"val_r2"``.
-        mode: ``"min"`` if less is better, ``"max"`` for ``r2``.
+        mode: ``"min"`` or ``"max"``. ``None``: ``"max"`` for ``r2``, otherwise ``"min"``.
 
     Raises:
         ValueError: Means, standard deviations or units are not one for each number, or a deviation is not above 0.

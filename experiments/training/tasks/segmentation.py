@@ -43,7 +43,7 @@ class Segmentation(Task):
         objects: Whether to compute the metrics of objects such as nuclei.
         watershed_distance: Least distance between the centres of two predicted objects, in pixels.
         monitor: Validation metric by which the best network is chosen, such as ``"val_dice"`` or ``"val_loss"``.
-        mode: ``"max"``, or ``"min"`` for the loss.
+        mode: ``"max"`` or ``"min"``. ``None``: ``"min"`` for the loss, otherwise ``"max"``.
 
     Raises:
         ValueError: The number of classes is not within 2 and 255, or the weights do not fit the classes.
