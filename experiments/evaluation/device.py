@@ -1,9 +1,10 @@
-"""Where and how precisely a network is run after its training, in every command alike."""
+"""Where and how precisely a network is run, in every command alike."""
 
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from lightning import Fabric
 from torch import nn
 
@@ -17,6 +18,29 @@ def as_run(asked: Mapping[str, Any], card: Card) -> dict[str, Any]:
     """Return the arguments of `place` from the ``trainer`` of a command; null means the value of the run."""
     run = card.config["trainer"]
     return {key: run[key] if value is None else value for key, value in asked.items()}
+
+
+def has_bfloat16() -> bool:
+    """Return whether the CPU has instructions for bfloat16; without them a convolution takes thirty times as long."""
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def precision_of(trainer: Mapping[str, Any]) -> Any:
+    """Return the precision to calculate in: single precision for bfloat16 on a CPU that can only emulate it.
+
+    Mixed precision keeps the weights in single precision, so that a run may change between the two.
+
+    Args:
+        trainer: ``accelerator`` and ``precision``, as for Lightning's ``Trainer``.
+
+    Example:
+        >>> precision_of({"accelerator": "cpu", "precision": "32-true"})
+        '32-true'
+    """
+    accelerated = torch.cuda.is_available() or torch.backends.mps.is_available()
+    on_cpu = trainer.get("accelerator") == "cpu" or not accelerated
+    emulated = trainer.get("precision") in ("bf16", "bf16-mixed") and on_cpu and not has_bfloat16()
+    return "32-true" if emulated else trainer.get("precision")
 
 
 def place(network: nn.Module, trainer: Mapping[str, Any]) -> nn.Module:
@@ -40,6 +64,6 @@ def place(network: nn.Module, trainer: Mapping[str, Any]) -> nn.Module:
     devices = trainer.get("devices")
     first = 1 if devices is None or isinstance(devices, int | str) else list(devices)[:1]
     warnings.filterwarnings("ignore", SRUN)
-    fabric = Fabric(accelerator=trainer["accelerator"], devices=first, precision=trainer["precision"])
+    fabric = Fabric(accelerator=trainer["accelerator"], devices=first, precision=precision_of(trainer))
     placed: nn.Module = fabric.setup_module(network).eval()
     return placed

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import BatchSizeFinder, EarlyStopping, LambdaCa
 from omegaconf import DictConfig, OmegaConf
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from experiments.evaluation.device import SRUN
+from experiments.evaluation.device import SRUN, precision_of
 from experiments.files import whole
 from experiments.run import Run
 from experiments.training.checkpointing import WholeFiles, checkpoints
@@ -64,6 +64,9 @@ def make_trainer(cfg: DictConfig, run: Run, task: Task) -> tuple[L.Trainer, Epoc
         "enable_progress_bar": sys.stdout.isatty(),
         "default_root_dir": run.folder,
     }
+    precision = precision_of(asked)
+    if precision != asked.get("precision"):
+        log.info("this CPU has no instructions for bfloat16, so that it trains in single precision, which is faster")
     epochs = EpochLog(run.metrics, headline(task.monitor, [str(name) for name in task.metrics()]))
     # Not before training begins: with a value that the trainer refuses, a run could never be resumed.
     keep = LambdaCallback(on_train_start=lambda trainer, _: begin(trainer, cfg, run))
@@ -83,6 +86,7 @@ def make_trainer(cfg: DictConfig, run: Run, task: Task) -> tuple[L.Trainer, Epoc
     try:
         trainer: L.Trainer = make(
             **{key: value for key, value in ours.items() if key not in asked},
+            precision=precision,
             callbacks=[epochs, keep, *callbacks, *checkpoints(run, task)],
             plugins=[WholeFiles(), *as_list(asked.get("plugins"))],
             logger=logger or False,

@@ -14,6 +14,7 @@ from torch import nn
 
 import experiments
 from experiments.data.inputs import Image, Waveform
+from experiments.evaluation import device
 from experiments.evaluation.device import place
 from experiments.models.log_mel import LogMelCNN
 from tests.experiments.runs import run, saved, tiny, write_set
@@ -90,7 +91,10 @@ def test_maps_are_made_at_the_size_of_training(tmp_path: Path, fit: str, seen: t
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
-def test_maps_and_features_have_the_precision_of_the_network(tmp_path: Path, precision: str) -> None:
+def test_maps_and_features_have_the_precision_of_the_network(
+    tmp_path: Path, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "has_bfloat16", lambda: True)
     network = UNet(3, width=4, depth=2).eval()
     trained = experiments.load(saved(network, tmp_path / "run", "segmentation", Image(3), list("abc")))
     placed = replace(trained, network=place(trained.network, {"accelerator": "cpu", "precision": precision}))
