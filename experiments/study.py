@@ -20,8 +20,9 @@ from experiments.launch.job import Job, Test
 from experiments.launch.plan import Plan
 from experiments.report.figures import draw
 from experiments.report.gathered import cell_of, gathered
-from experiments.report.grid import Arm, Study, table
+from experiments.report.grid import Arm, Study
 from experiments.report.paired import against_first
+from experiments.report.study_table import table
 from experiments.report.tables import show
 from experiments.results import Results
 from experiments.run import Run

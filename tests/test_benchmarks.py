@@ -1,13 +1,21 @@
-"""The benchmarks run, and count what torch counts. Nothing is timed here."""
+"""The benchmarks run, and count what torch counts. No time is asserted here."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from hydra import initialize_config_dir
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.cases import CASES
 from benchmarks.forward import MODES, make
 from benchmarks.limits import layers_of, multiply_adds
+from benchmarks.predictions import prediction, timed
+from experiments.answers import CONF
+from experiments.report.grid import Arm, Study
 from tests.library.networks import noise
 from wavenets import Grid
 from wavenets.models import MNet, ResNet
@@ -54,3 +62,27 @@ def test_multiply_adds_of_liftings() -> None:
     assert multiply_adds(lift, x, lift(x)) == counted(lift, x)
     pooled = LiftingConv1d(1, 8, 79, 3, max_pool=4)
     assert multiply_adds(pooled, noise(2, 1, 4096), pooled(noise(2, 1, 4096))) == 2 * 8 * 79 * (4096 + 2048 + 1024)
+
+
+def test_a_study_is_timed_on_its_first_test_example(tmp_path: Path) -> None:
+    common = [f"data.root={tmp_path}", "data.clips_per_fold=10", "data.duration=0.5", "model=mnet"]
+    overrides = {
+        "plain": [],
+        "views": ["views.num_scales=2"],
+        "ours": ["model.base=2", "model.form=shared", "model.num_scales=2"],
+    }
+    arms = {name: Arm([*common, *more], chosen={"model.depth": 3}) for name, more in overrides.items()}
+    study = Study("a", "A", "", "accuracy", "playback speed", 1, None, 0, arms, [])
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        sources: dict[str, Any] = {}
+        steps = [prediction(arm, sources) for arm in arms.values()]
+        after = timed(study, 1)
+    (source,) = sources.values()  # opened once
+    networks, inputs = zip(*(getattr(step, "args", ()) for step in steps), strict=True)
+    assert all(torch.equal(x[0], source.split("test")[0][0]) for x in inputs)
+    assert [type(network).__name__ for network in networks] == ["MNet", "Sequential", "MNet"]
+    sizes = [sum(parameter.numel() for parameter in network.parameters()) for network in networks]
+    assert sizes[0] == sizes[1] == sum(p.numel() for p in MNet(3, num_classes=10).parameters())  # as was chosen
+    assert not any(network.training for network in networks)
+    assert all((arm.prediction or 0) > 0 for arm in after.arms.values())
+    assert {name: replace(arm, prediction=None) for name, arm in after.arms.items()} == arms

@@ -1,4 +1,4 @@
-"""The results of a study in one JSON file, from which its tables and pictures are drawn."""
+"""The results of a study in one JSON file, from which its table and its pictures are drawn."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,11 +8,9 @@ from statistics import mean, stdev
 from typing import Any
 
 from experiments.data.source import Fold
-from experiments.data.transformation import named
 from experiments.files import finite, write_text
 from experiments.report.paired import Comparison
 from experiments.results import number
-from experiments.training.tasks.task import in_table
 
 
 @dataclass(frozen=True)
@@ -24,12 +22,14 @@ class Arm:
         parameters: Number of learned parameters.
         chosen: The values that were best on validation, by key.
         tried: The monitored validation metric of every value tried, by ``key=value``.
+        prediction: Time of a prediction of one example in seconds, see ``benchmarks.predictions``. ``None``: unknown.
     """
 
     overrides: list[str]
     parameters: int = 0
     chosen: dict[str, Any] = field(default_factory=dict)
     tried: dict[str, float] = field(default_factory=dict)
+    prediction: float | None = None
 
 
 @dataclass(frozen=True)
@@ -190,61 +190,3 @@ def average(cells: Iterable[Cell], values: Iterable[float]) -> Mean:
         units = [cell.fold for cell, _ in pairs]  # type: ignore[misc]
     means = [mean(value for one, (_, value) in zip(units, pairs, strict=True) if one == unit) for unit in set(units)]
     return Mean(mean(means), stdev(means) if len(means) > 1 else None)
-
-
-def written(metric: str, mean: Mean) -> str:
-    """Return the mean of a metric as people write it.
-
-    Example:
-        >>> written("accuracy", Mean(0.9, 0.012)), written("mae", Mean(8.25, 0.4))
-        ('90.0 ± 1.2', '8.25 ± 0.4')
-    """
-    numbers = [value for value in (mean.value, mean.deviation) if value is not None]
-    return " ± ".join(in_table(metric, value) for value in numbers)
-
-
-def table(study: Study) -> tuple[list[str], list[list[str]]]:
-    """Return the table of a study: its columns, and a row for each arm and share of the training examples.
-
-    If arms are compared on the same test examples, a column has the differences from the first arm. ``minutes`` are
-    those of a training with its tests, and ``flatness`` is the largest less the smallest value over the factors, of the
-    means.
-    """
-    shares, chosen = len(study.fractions) > 1, any(arm.chosen for arm in study.arms.values())
-    against = {(one.arm, one.fraction): one.text for one in study.paired}
-    columns = [
-        *["", "parameters"],
-        *(["chosen on validation"] if chosen else []),
-        *(["training share"] if shares else []),
-        *["runs", "minutes", f"test {study.metric.replace('_', ' ')}"],
-        *([f"against {study.paired[0].against}"] if against else []),
-        *study.tests,
-        *(named(study.transformation).label(float(factor)) for factor in study.factors),
-        *(["flatness"] if study.factors else []),
-    ]
-    rows, metric = [], study.metric
-    for name, arm in study.arms.items():
-        for fraction in study.fractions:
-            if not (cells := study.of(name, fraction)):
-                continue
-            means = [average(cells, (cell.transformed[factor] for cell in cells)) for factor in study.factors]
-            values = [m.value for m in means]
-            flatness = [in_table(metric, max(values) - min(values))] if means else []
-            rows.append(
-                [
-                    *[name, f"{arm.parameters:,}"],
-                    *([_listed(arm.chosen)] if chosen else []),
-                    *([f"{fraction:.0%}"] if shares else []),
-                    *[str(len(cells)), f"{mean(cell.seconds for cell in cells) / 60:.1f}"],
-                    written(metric, average(cells, (cell.test for cell in cells))),
-                    *([against.get((name, fraction), "")] if against else []),
-                    *(written(metric, average(cells, (c.tests[name][metric] for c in cells))) for name in study.tests),
-                    *(written(metric, m) for m in means),
-                    *flatness,
-                ]
-            )
-    return columns, rows
-
-
-def _listed(chosen: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key.removeprefix('optimizer.')} {value}" for key, value in chosen.items())

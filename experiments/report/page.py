@@ -10,7 +10,8 @@ from pathlib import Path
 from experiments.errors import one_line_errors
 from experiments.files import write_text
 from experiments.report.figures import draw
-from experiments.report.grid import Study, table
+from experiments.report.grid import Study
+from experiments.report.study_table import table
 
 REAL = "vessels", "nuclei", "idc", "plankton", "urbansound8k", "esc10"  # data that somebody recorded come first
 
@@ -20,10 +21,11 @@ Written by `make results` from the JSON files in [results/](results). Each secti
 says what is compared, and `python -m experiments.study study=NAME` runs it. A row is a variant of the network or of its
 training (an arm). A study may have been run with other seeds and folds than its file has now: the line below its text
 states what was run. Values are in percent; errors such as the MAE are in the units of the data. Minutes are those of a
-training with its tests, on one core, beside other work; arms that differ in views alone share a training. Columns such
-as ×0.5 or 45° are tests on rescaled or turned examples, and flatness is the largest of them less the smallest: 0 is
-best. How far the logits move is the relative distance between those of a transformed example and those of the original:
-0 is best, and unrelated logits have √2.
+training with its tests, on one core, beside other work; arms that differ in views alone share a training. Where there
+is a column ms, it is the time of a prediction of one test example in milliseconds, on one thread; all arms of the study
+took turns (`python -m benchmarks.predictions`). Columns such as ×0.5 or 45° are tests on rescaled or turned examples,
+and flatness is the largest of them less the smallest: 0 is best. How far the logits move is the relative
+distance between those of a transformed example and those of the original: 0 is best, and unrelated logits have √2.
 """
 
 

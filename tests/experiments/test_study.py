@@ -20,7 +20,8 @@ from experiments import evaluate
 from experiments.launch import local as pool
 from experiments.launch.job import Job, Test, config_dir
 from experiments.launch.plan import Plan
-from experiments.report.grid import Arm, Cell, Study, table
+from experiments.report.grid import Arm, Cell, Study
+from experiments.report.study_table import table
 from experiments.results import Results
 from experiments.run import Run
 from tests.experiments.runs import CONF, tiny

@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from experiments.report.grid import Arm, Cell, Study, table
+from experiments.report.grid import Arm, Cell, Study
 from experiments.report.page import section
 from experiments.report.paired import Comparison, against_first, compare
+from experiments.report.study_table import table
 
 Values = Sequence[Any] | np.ndarray
 RNG = np.random.default_rng(3)

@@ -10,7 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from experiments.report import figures, page
-from experiments.report.grid import Arm, Cell, Mean, Study, average, table
+from experiments.report.grid import Arm, Cell, Mean, Study, average
+from experiments.report.study_table import table
 from experiments.report.tables import show
 
 
@@ -62,6 +63,17 @@ def test_what_is_not_a_number_is_null_in_json(tmp_path: Path) -> None:
     json.loads((tmp_path / "study.json").read_text(), parse_constant=pytest.fail)
     (read,) = Study.load(tmp_path / "study.json").cells
     assert np.isnan([read.test, read.transformed["1"]]).all() and read.val is None and read.moved == odd.moved
+
+
+def test_the_time_of_a_prediction_stands_beside_the_accuracy() -> None:
+    assert "ms" not in table(study())[0]
+    arms = {
+        name: replace(arm, prediction=s)
+        for (name, arm), s in zip(study().arms.items(), (0.0042, None, 1.2), strict=True)
+    }
+    columns, rows = table(study(arms=arms))
+    assert [row[columns.index("ms")] for row in rows] == ["4.2", "4.2", "", "", "1,200", "1,200"]
+    assert {len(row) for row in rows} == {len(columns)}
 
 
 def test_folds_are_averaged_for_each_seed_first_and_alone_they_are_the_units() -> None:
