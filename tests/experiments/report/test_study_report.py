@@ -219,12 +219,8 @@ def test_pictures_are_drawn_where_there_is_something_to_show(tmp_path: Path) -> 
     assert list(figures.draw(one, tmp_path)) == ["accuracy against angle", "how far the logits move against angle"]
 
 
-def test_a_picture_of_a_study_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def savefig(figure: Figure, file: Path, **options: object) -> None:
-        file.write_bytes(b"half a pic")
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(Figure, "savefig", savefig)
+@pytest.mark.usefixtures("full_disk")
+def test_a_picture_of_a_study_is_whole_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no space left"):
         figures.draw(study(), tmp_path)
     assert not list(tmp_path.iterdir())
