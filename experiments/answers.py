@@ -46,7 +46,7 @@ def answer(command: str) -> None:
 
 
 def mistake(config: str, overrides: list[str], multirun: bool = False) -> str | None:
-    """Return in one line which override does not exist, and the nearest that does. ``None``: all of them compose.
+    """Return in one line which override is empty or does not exist, and the nearest that does. ``None``: all compose.
 
     Args:
         config: Name of the configuration of a command. Hydra must be initialized.
@@ -62,6 +62,10 @@ def mistake(config: str, overrides: list[str], multirun: bool = False) -> str | 
         parsed = OverridesParser.create().parse_overrides(overrides)
     except OverrideParseException as error:
         return f"{error.override} cannot be read; put a value with special characters in quotes: 'key=\"value\"'"
+    for part in parsed:
+        value = None if part.is_sweep_override() else part.value()
+        if "" in (value if isinstance(value, list) else [value]):  # such as of a shell variable that is not set
+            return f"{part.input_line} has an empty value; write one, or leave {part.key_or_group} out"
     first = [(part, text) for part in parsed if (text := _first(part) if multirun else part.input_line)]
     if _error(config, [text for _, text in first]) is None:
         return None

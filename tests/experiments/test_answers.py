@@ -52,6 +52,9 @@ def test_help_imports_nothing_heavy(command: str, script: bool, tmp_path: Path) 
         ("evaluate", "ckp=runs/a", "ckp is unknown; did you mean ckpt?"),
         ("predict", "ckpt=runs/a fils=[a.wav]", "fils is unknown; did you mean files?"),
         ("export", "ckpt=runs/a fromat=onnx", "fromat is unknown; did you mean format?"),
+        ("predict", "ckpt=runs/a files=['']", r"files=\[''\] has an empty value; write one, or leave files out"),
+        ("predict", "ckpt=runs/a files=[a.wav] maps=", "maps= has an empty value; write one, or leave maps out"),
+        ("train", "-m seed=0,1 folder=''", "folder='' has an empty value; write one, or leave folder out"),
         ("demo", "ckpt=runs/a prot=80", "prot is unknown; did you mean port?"),
     ],
 )
