@@ -10,16 +10,14 @@ are written into the files of the studies.
 import argparse
 import statistics
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
-from benchmarks.timing import Step, seconds
+from benchmarks.timing import make_step, seconds
 from experiments.answers import CONF
 from experiments.data.source import Source, checked
 from experiments.errors import one_line_errors
@@ -28,8 +26,8 @@ from experiments.report.grid import Arm, Study
 from experiments.train import make_network, make_task
 
 
-def prediction(arm: Arm, sources: dict[str, Source]) -> Step:
-    """Return a call that predicts the first test example of an arm.
+def prediction(arm: Arm, sources: dict[str, Source]) -> tuple[nn.Module, Tensor]:
+    """Return the network of an arm, and its input for the first test example.
 
     Args:
         arm: The arm.
@@ -37,23 +35,18 @@ def prediction(arm: Arm, sources: dict[str, Source]) -> Step:
     """
     cfg = compose("train", [*arm.overrides, *(f"{key}={value}" for key, value in arm.chosen.items())])
     key = OmegaConf.to_yaml(cfg.data, resolve=True)
-    source = sources[key] = sources.get(key) or checked(instantiate(cfg.data))
+    if key not in sources:
+        sources[key] = checked(instantiate(cfg.data))
+    source = sources[key]
     task = make_task(cfg, source)
     network = on_views(make_network(cfg, source, task), task, cfg.views).eval()
-    return partial(_run, network, source.split("test")[0][0].unsqueeze(0))
-
-
-@torch.inference_mode()
-def _run(network: nn.Module, x: torch.Tensor) -> None:
-    network(x)
+    return network, source.split("test")[0][0].unsqueeze(0)
 
 
 def timed(study: Study, rounds: int) -> Study:
     """Return a study with the median over the rounds of the time of each arm."""
     sources: dict[str, Source] = {}
-    steps = {name: prediction(arm, sources) for name, arm in study.arms.items()}
-    for step in steps.values():
-        step()
+    steps = {name: make_step(*prediction(arm, sources), train=False) for name, arm in study.arms.items()}
     times = {name: statistics.median(each) for name, each in seconds(steps, 1, rounds, study.name).items()}
     return replace(study, arms={name: replace(arm, prediction=times[name]) for name, arm in study.arms.items()})
 
@@ -66,7 +59,6 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="+", help="study.json of each study; its data lie where it says")
     parser.add_argument("--rounds", type=int, default=5, help="how often all are timed in turn")
     options = parser.parse_args()
-    torch.set_num_threads(1)
     with one_line_errors(), initialize_config_dir(str(CONF), version_base="1.3"):
         for file in options.files:
             timed(Study.load(file), options.rounds).save(file)

@@ -75,10 +75,9 @@ def test_a_study_is_timed_on_its_first_test_example(tmp_path: Path) -> None:
     study = Study("a", "A", "", "accuracy", "playback speed", 1, None, 0, arms, [])
     with initialize_config_dir(str(CONF), version_base="1.3"):
         sources: dict[str, Any] = {}
-        steps = [prediction(arm, sources) for arm in arms.values()]
+        networks, inputs = zip(*(prediction(arm, sources) for arm in arms.values()), strict=True)
         after = timed(study, 1)
     (source,) = sources.values()  # opened once
-    networks, inputs = zip(*(getattr(step, "args", ()) for step in steps), strict=True)
     assert all(torch.equal(x[0], source.split("test")[0][0]) for x in inputs)
     assert [type(network).__name__ for network in networks] == ["MNet", "Sequential", "MNet"]
     sizes = [sum(parameter.numel() for parameter in network.parameters()) for network in networks]

@@ -193,6 +193,7 @@ def train_command(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:
 
 def predict_command(monkeypatch: pytest.MonkeyPatch, run: Path, *arguments: str) -> int | str | None:
     """Run ``experiments.predict`` as its command line does, and return its exit code."""
+    monkeypatch.setenv("COLUMNS", "400")  # a narrower table folds the names of files
     monkeypatch.setattr(sys, "argv", ["predict", f"ckpt={run}", *arguments])
     with pytest.raises(SystemExit) as end:
         predict.main()

@@ -211,7 +211,6 @@ def test_one_table_and_a_count_of_each_class(
 def test_bad_files_are_named(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "400")  # a narrower table folds the names
     soundfile.write(tmp_path / "good [1].wav", np.ones(800), 8000)
     (tmp_path / "bad.wav").write_text("no sound")
     files = ",".join(f'"{tmp_path}/{name}"' for name in ("bad.wav", "missing.wav", "good [1].wav"))

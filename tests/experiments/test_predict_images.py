@@ -27,7 +27,6 @@ def test_images_are_classified_as_training_read_them(
 ) -> None:
     from experiments.data.image.fit import fit_to
 
-    monkeypatch.setenv("COLUMNS", "300")  # names of files are not folded, however long the path of tmp_path
     network = CNN(3, in_channels=3, width=6).eval()
     data = {"size": [32, 28], "fit": fit, "background": 0}
     run = saved(network, tmp_path / "run", "multi_class", Image(3, (32, 28)), CLASSES, data)

@@ -22,7 +22,6 @@ from tests.experiments.runs import rows, saved
 def test_maps_are_those_of_the_network(
     classes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "300")  # names of files are not folded, however long the path of tmp_path
     network = unet(classes, **({"rotations": 4} if classes == 2 else {}))
     run = saved(network, tmp_path / "run", "segmentation", Image(3), CLASSES[:classes])
     files = write_all_kinds(tmp_path / "data")

@@ -16,10 +16,7 @@ def turn_and_shrink(image: np.ndarray, factor: float, angle: float) -> np.ndarra
     return shrink(rotate(image, angle), factor)
 
 
-MOVE = {
-    "smooth": turn_and_shrink,
-    "sesn": shrink_aliased,
-}  # how images are turned and shrunk, by protocol
+MOVE = {"smooth": turn_and_shrink, "sesn": shrink_aliased}  # how images are turned and shrunk, by protocol
 
 
 class TurnedDigits(Digits):

@@ -15,11 +15,7 @@ from experiments.data.transformation import Rescaling
 
 Move = Callable[..., np.ndarray]  # (image, factor) or (image, factor, angle) -> image
 SIDE = 28  # side of the images, in pixels
-SHRINK = {
-    "smooth": shrink,
-    "sesn": shrink_aliased,
-    "ghosh": shrink_zoomed,
-}  # how images are shrunk, by protocol
+SHRINK = {"smooth": shrink, "sesn": shrink_aliased, "ghosh": shrink_zoomed}  # how images are shrunk, by protocol
 
 
 def is_range(values: Any, least: float, greatest: float) -> bool:
