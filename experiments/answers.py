@@ -14,8 +14,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from experiments.arguments import readable
 
@@ -72,7 +73,7 @@ def mistake(config: str, overrides: list[str], multirun: bool = False) -> str | 
     right: list[str] = []
     for part, text in sorted(first, key=lambda pair: _order(pair[0].key_or_group)):
         if wrong := _error(config, [*right, text]):
-            return _explained(part, wrong, compose(config, right))
+            return _explained(config, right, part, wrong)
         right.append(text)
     return None
 
@@ -107,22 +108,23 @@ def _first(part: Override) -> str | None:
 def _error(config: str, overrides: list[str]) -> Exception | None:
     try:
         compose(config, overrides)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: a group is null
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:  # ValueError: a group is null
         return error
     return None
 
 
-def _explained(part: Override, error: Exception, cfg: DictConfig) -> str:
-    """Return in one line why an override does not compose with the others."""
+def _explained(config: str, right: list[str], part: Override, error: Exception) -> str:
+    """Return in one line why an override does not compose with those that are right, a search path among them."""
     key, loader = part.key_or_group, GlobalHydra.instance().config_loader()
-    if options := [str(option) for option in loader.get_group_options(key)]:
+    if options := [str(name) for name in loader.get_group_options(key, config_name=config, overrides=right)]:
         value = part.value()
         for name in map(str, value if isinstance(value, list) else [value]):
             if name not in options:
                 near = get_close_matches(name, options, 1)
                 remedy = f"did you mean {key}={near[0]}?" if near else f"choose one of {', '.join(options)}"
                 return f"{key}={name} is unknown; {remedy}"
-    known = [name for name in _keys(OmegaConf.to_container(cfg)) if not key.startswith(f"{name}.")]
+        return f"{part.input_line}: {' '.join(str(error).split())}"  # a fault in that file
+    known = [name for name in _keys(OmegaConf.to_container(compose(config, right))) if not key.startswith(f"{name}.")]
     if key in known and part.is_add():
         return f"{part.input_line}: {key} exists already; leave out the +"
     if key in known or part.is_add():

@@ -87,3 +87,22 @@ def test_own_configurations_are_known(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "argv", ["study", "--config-dir", str(tmp_path), "study=mine", "study.titel=Ours"])
     with pytest.raises(SystemExit, match=r"^error: study.titel is unknown; did you mean study.title\?$"):
         answer("study")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("defaults:\n  - override /model: unet\n", "Could not override 'model@experiment.model'"),
+        ("# @package _global_\ndefaults:\n  - override /model: unett\n", "Could not find 'model/unett'"),
+        ("# @package _global_\nmodel: {width: 3\n", "mine.yaml.*line 2"),
+    ],
+)
+def test_faults_of_own_configurations_are_named(
+    text: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    monkeypatch.setattr(sys, "argv", ["train", "--config-dir", str(tmp_path), "seed=3", "experiment=mine"])
+    with pytest.raises(SystemExit, match=f"^error: experiment=mine: .*{line}") as error:
+        answer("train")
+    assert "\n" not in str(error.value)
