@@ -15,7 +15,7 @@ from experiments.data.source import Source
 from experiments.data.transformation import TESTED, Transformation
 from experiments.train import make_network
 from experiments.training.tasks.multi_class import MultiClass
-from tests.experiments.data.sets.copies import write_drive, write_idc, write_monuseg, write_plankton
+from tests.experiments.data.sets.copies import write_drive, write_idc, write_isbi2012, write_monuseg, write_plankton
 from tests.experiments.runs import CONF, composed, run, write_music
 from tests.slow import quickly
 from wavenets.models import Options
@@ -41,6 +41,8 @@ def test_every_experiment_trains_and_tests(name: str, sounds: Path, tmp_path: Pa
     elif name in ("idc_resnet", "plankton_resnet"):
         write = write_idc if name == "idc_resnet" else write_plankton
         data = [f"data.root={write(tmp_path / 'set')}", f"data.cache_dir={tmp_path}", "model.width=4"]
+    elif "ISBI2012" in cfg.data._target_:
+        data = [f"data.root={write_isbi2012(tmp_path / 'set')}", "data.crops_per_image=1", f"data.cache_dir={tmp_path}"]
     elif "MagnaTagATune" in cfg.data._target_:
         data = [*audio[:2], f"data.root={write_music(tmp_path / 'set', seconds=2.8)}", "data.duration=2.67795918367"]
     else:
