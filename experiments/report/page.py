@@ -13,7 +13,7 @@ from experiments.report.figures import draw
 from experiments.report.grid import Study
 from experiments.report.study_table import table
 
-REAL = "vessels", "nuclei", "idc", "plankton", "urbansound8k", "esc10"  # data that somebody recorded come first
+REAL = "vessels", "nuclei", "membranes", "idc", "plankton", "urbansound8k", "esc10"  # recorded data come first
 
 HEAD = """# Results
 
