@@ -123,11 +123,10 @@ def _explained(config: str, right: list[str], part: Override, error: Exception) 
                 near = get_close_matches(name, options, 1)
                 remedy = f"did you mean {key}={near[0]}?" if near else f"choose one of {', '.join(options)}"
                 return f"{key}={name} is unknown; {remedy}"
-        return f"{part.input_line}: {' '.join(str(error).split())}"  # a fault in that file
     known = [name for name in _keys(OmegaConf.to_container(compose(config, right))) if not key.startswith(f"{name}.")]
     if key in known and part.is_add():
         return f"{part.input_line}: {key} exists already; leave out the +"
-    if key in known or part.is_add():
+    if options or key in known or part.is_add():  # of options: a fault in that file
         return f"{part.input_line}: {' '.join(str(error).split())}"
     return f"{key} is unknown; {nearest(key, known)}"
 

@@ -36,13 +36,12 @@ def test_every_experiment_trains_and_tests(name: str, sounds: Path, tmp_path: Pa
         data = [*audio, f"data.root={tmp_path}", "data.clips_per_fold=10"]
     elif "DRIVE" in cfg.data._target_:
         data = [f"data.root={write_drive(tmp_path / 'set')}", "data.crops_per_image=1"]
-    elif "MoNuSeg" in cfg.data._target_:
-        data = [f"data.root={write_monuseg(tmp_path / 'set')}", "data.crops_per_image=1", f"data.cache_dir={tmp_path}"]
+    elif name in ("monuseg_unet", "isbi2012_unet"):
+        write = write_monuseg if name == "monuseg_unet" else write_isbi2012
+        data = [f"data.root={write(tmp_path / 'set')}", "data.crops_per_image=1", f"data.cache_dir={tmp_path}"]
     elif name in ("idc_resnet", "plankton_resnet"):
         write = write_idc if name == "idc_resnet" else write_plankton
         data = [f"data.root={write(tmp_path / 'set')}", f"data.cache_dir={tmp_path}", "model.width=4"]
-    elif "ISBI2012" in cfg.data._target_:
-        data = [f"data.root={write_isbi2012(tmp_path / 'set')}", "data.crops_per_image=1", f"data.cache_dir={tmp_path}"]
     elif "MagnaTagATune" in cfg.data._target_:
         data = [*audio[:2], f"data.root={write_music(tmp_path / 'set', seconds=2.8)}", "data.duration=2.67795918367"]
     else:
