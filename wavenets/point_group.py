@@ -65,7 +65,7 @@ class PointGroup:
     @property
     def exact(self) -> "PointGroup":
         """The subgroup that acts on pixels exactly."""
-        return PointGroup(min(self.rotations, 4), self.mirrored)
+        return PointGroup(4, self.mirrored) if self.rotations > 4 else self
 
     def frame(self, element: int) -> int:
         """Return the exact part of an element, numbered as in ``exact``."""
@@ -103,7 +103,7 @@ class PointGroup:
 
     def undo(self, frame: int, x: Tensor) -> Tensor:
         """Undo ``act``: bring (…, H, W) back from a frame."""
-        return self.act(self.exact.inverse[frame], x)
+        return self.act(self.frame(self.inverse[self.element(frame)]), x)
 
     def sum(self, parts: Sequence[Tensor]) -> Tensor:
         """Add up one tensor for each element, in an order under which transformations change no bit of the sum.

@@ -7,6 +7,14 @@ import pytest
 from tests.experiments.runs import run, short, tiny, write_set
 
 
+@pytest.fixture(autouse=True)
+def no_cover() -> None:
+    """Leave these tests out of ``--cov``, which counts the library and would make them take half as long again.
+
+    pytest-cov looks for a fixture of this name.
+    """
+
+
 @pytest.fixture(scope="session")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of thirty short noises, see `write_set`."""

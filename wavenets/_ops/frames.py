@@ -68,7 +68,10 @@ class Scale:
     def _selected(self, frame: int, rows: Tensor) -> Tensor:
         own = self.features[self.group.element(frame)]
         index, inverse = _tables(self.group, frame, own)
-        seen = _Select.apply(rows, index, inverse, len(own))
+        if rows.requires_grad:
+            seen = _Select.apply(rows, index, inverse, len(own))
+        else:  # the call alone of an autograd function takes longer than the selection of a few thousand rows
+            seen = _selected(rows, index, len(own))
         return seen.view(len(own), *own.shape[2:], self.group.order * own.shape[1]).permute(0, 3, 1, 2)
 
     def _definition(self, frame: int) -> Tensor:
@@ -163,5 +166,7 @@ class _Select(torch.autograd.Function):
 
 def _selected(rows: Tensor, index: Tensor, batch: int) -> Tensor:
     pixels = len(index)
+    if batch == 1:  # the tables are those of one image
+        return rows.index_select(0, index.flatten())
     first = index + index // pixels * pixels * (batch - 1)  # orientation h begins h · B · pixels into the rows
     return rows.index_select(0, _of_batch(first.flatten(), batch, pixels).flatten())
