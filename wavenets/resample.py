@@ -171,6 +171,8 @@ def lowpass(base: Fraction, like: Tensor) -> Tensor:
     """Return the q filters h of T, of shape (q, 1, taps): tap k of row r is h(k - reach - r·base)."""
     p, q, first = base.numerator, base.denominator, -reach(base)
     last = p - first - p // q  # the last row's offset, p(q - 1)/q, rounded up
+    if like.is_meta:  # for shapes alone, as in ``stretch``
+        return like.new_empty(q, 1, last + 1 - first)
     taps = torch.arange(first, last + 1, dtype=torch.float64, device=like.device)
     offsets = torch.arange(q, dtype=torch.float64, device=like.device)[:, None] * (p / q)
     return windowed_sinc(taps - offsets, base)[:, None].to(like.dtype)

@@ -68,11 +68,10 @@ class Scale:
     def _selected(self, frame: int, rows: Tensor) -> Tensor:
         own = self.features[self.group.element(frame)]
         index, inverse = _tables(self.group, frame, own)
-        if rows.requires_grad:
-            seen = _Select.apply(rows, index, inverse, len(own))
-        else:  # the call alone of an autograd function takes longer than the selection of a few thousand rows
-            seen = _selected(rows, index, len(own))
-        return seen.view(len(own), *own.shape[2:], self.group.order * own.shape[1]).permute(0, 3, 1, 2)
+        # The call alone of an autograd function takes longer than the selection of a few thousand rows.
+        batch = len(own)
+        seen = _Select.apply(rows, index, inverse, batch) if rows.requires_grad else _selected(rows, index, batch)
+        return seen.view(batch, *own.shape[2:], self.group.order * own.shape[1]).permute(0, 3, 1, 2)
 
     def _definition(self, frame: int) -> Tensor:
         group, first = self.group, self.group.element(frame)

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
 
 from wavenets.grid import Grid
 from wavenets.levels import check_floating
@@ -199,10 +201,18 @@ class Network(Pretrained):
         dtype = next(iter(shapes.values())).dtype
         x = torch.empty(2, self.in_channels, *size, dtype=dtype, device="meta")
         try:
-            functional_call(trunk, shapes, x)
+            with _Shapes():
+                functional_call(trunk, shapes, x)
         except (RuntimeError, ValueError):
             return False
         return True
+
+
+class _Shapes(TorchFunctionMode):
+    """Skips batch norms and activations: they change no shape, and take milliseconds on the meta device."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if args and function in (F.batch_norm, F.relu) else function(*args, **kwargs or {})
 
 
 class _Trunk(nn.Module):
