@@ -263,3 +263,16 @@ class TestTransformsOfTheMaxPooledLifting:
 
         expected = torch.autograd.functional.hessian(loss, weight)
         torch.testing.assert_close(hessian(loss)(weight), expected, rtol=0, atol=1e-10)
+
+
+def test_the_hessian_of_a_convolution_on_turns() -> None:
+    """What a frame sees is selected by a function with derivatives of its own, where a gradient is wanted."""
+    grid = Grid(2, rotations=4)
+    net = nn.Sequential(LiftingConv2d(1, 2, 3, 1, grid=grid), GroupConv2d(2, 2, 3, grid=grid)).double()
+
+    def loss(x: Tensor) -> Tensor:
+        return sum(level.pow(3).sum() for level in net(x))
+
+    x = noise(2, 1, 5, 4, dtype=torch.float64)
+    expected = torch.autograd.functional.hessian(loss, x)
+    torch.testing.assert_close(hessian(loss)(x), expected, rtol=0, atol=1e-10)

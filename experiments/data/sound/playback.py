@@ -2,11 +2,12 @@
 
 from math import ceil
 
-import librosa
 import numpy as np
 import scipy.fft
 import torch
 from torch import Tensor
+
+from experiments.data.sound.decode import change_rate
 
 
 def play(clip: Tensor, factor: float) -> Tensor:
@@ -22,8 +23,7 @@ def play(clip: Tensor, factor: float) -> Tensor:
     >>> play(torch.ones(1, 8), 2).shape
     torch.Size([1, 4])
     """
-    played = librosa.resample(clip[0].numpy(), orig_sr=factor, target_sr=1, res_type="soxr_hq")
-    return torch.from_numpy(played)[None]
+    return torch.from_numpy(change_rate(clip[0].numpy(), factor, 1))[None]
 
 
 def resample(x: Tensor, length: int) -> Tensor:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import librosa
 import numpy as np
 import pytest
 import scipy.signal
@@ -33,6 +34,14 @@ def test_play_against_another_resampler() -> None:
     slow = play(sound, 0.5)[0].numpy()
     expected = scipy.signal.resample(smooth, 8000)
     np.testing.assert_allclose(slow[200:7800], expected[200:7800], atol=2e-3 * np.abs(expected).max())
+
+
+@settings(deadline=None)  # the first call imports librosa, which compiles
+@given(st.floats(0.25, 4), st.integers(0, 3000))
+def test_play_is_resampling_as_by_librosa(factor: float, length: int) -> None:
+    clip = torch.randn(1, length)
+    expected = librosa.resample(clip[0].numpy(), orig_sr=factor, target_sr=1, res_type="soxr_hq")
+    np.testing.assert_array_equal(play(clip, factor)[0].numpy(), expected)
 
 
 def test_played_clips_are_neither_padded_nor_cut(sounds: Path) -> None:
