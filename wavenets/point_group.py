@@ -79,6 +79,10 @@ class PointGroup:
         """Return the element with this frame and this angle."""
         return frame * self.finer + angle
 
+    def undoing(self, frame: int) -> int:
+        """Return the frame that undoes a frame."""
+        return self.frame(self.inverse[self.element(frame)])
+
     def parts(self, frame: int) -> tuple[bool, int]:
         """Return whether a frame mirrors, and by how many quarter turns it then turns."""
         turns = min(self.rotations, 4)
@@ -103,7 +107,7 @@ class PointGroup:
 
     def undo(self, frame: int, x: Tensor) -> Tensor:
         """Undo ``act``: bring (…, H, W) back from a frame."""
-        return self.act(self.frame(self.inverse[self.element(frame)]), x)
+        return self.act(self.undoing(frame), x)
 
     def sum(self, parts: Sequence[Tensor]) -> Tensor:
         """Add up one tensor for each element, in an order under which transformations change no bit of the sum.

@@ -92,7 +92,7 @@ def _rows(group: PointGroup, frame: int, height: int, width: int) -> tuple[np.nd
     pixels = height * width
     index = np.empty((pixels, group.order), np.int32)
     for k in range(group.order):
-        mirrored, quarters = group.parts(group.exact.inverse[group.frame(k)])
+        mirrored, quarters = group.parts(group.undoing(group.frame(k)))
         image = np.arange(pixels, dtype=np.int32).reshape((width, height) if quarters % 2 else (height, width))
         moved = np.rot90(np.flip(image, 1) if mirrored else image, quarters)
         index[:, k] = group.product[k][group.element(frame)] * pixels + moved.flatten()

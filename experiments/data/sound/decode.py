@@ -60,7 +60,7 @@ def change_rate(x: np.ndarray, rate: float, sample_rate: float) -> np.ndarray:
     """
     if rate == sample_rate:
         return x
-    length = _resampled_length(len(x), rate, sample_rate)
+    length = resampled_length(len(x), rate, sample_rate)
     resampled = soxr.resample(x, rate, sample_rate, "HQ")[:length]
     return np.pad(resampled, (0, length - len(resampled)))  # as librosa does
 
@@ -127,7 +127,7 @@ class Sound:
     @property
     def length(self) -> int:
         """Number of samples; of a pipe it is known when all has been read."""
-        return _resampled_length(self.last - self.first, self.file.samplerate, self.sample_rate)
+        return resampled_length(self.last - self.first, self.file.samplerate, self.sample_rate)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield the sound, block by block: float32 within [-1, 1], equal to what decoding it at once returns."""
@@ -250,7 +250,8 @@ def _check_head(path: Path | str, file: File, sample_rate: int) -> None:
         raise AudioError(path, problem)
 
 
-def _resampled_length(frames: int, rate: float, sample_rate: float) -> int:
+def resampled_length(frames: int, rate: float, sample_rate: float) -> int:
+    """Return how many samples a number of samples becomes at another rate."""
     return ceil(frames * (sample_rate / rate))  # as librosa counts
 
 

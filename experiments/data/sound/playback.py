@@ -1,13 +1,11 @@
 """Clips at another playback speed, by a resampler that has nothing to do with the networks."""
 
-from math import ceil
-
 import numpy as np
 import scipy.fft
 import torch
 from torch import Tensor
 
-from experiments.data.sound.decode import change_rate
+from experiments.data.sound.decode import change_rate, resampled_length
 
 
 def play(clip: Tensor, factor: float) -> Tensor:
@@ -50,6 +48,6 @@ def stretch(target: Tensor, factor: float) -> Tensor:
         >>> stretch(torch.tensor([1, 1, 2, 2, 3, 3]), 2)
         tensor([1, 2, 3])
     """
-    length = ceil(len(target) * (1 / factor))  # rounded as librosa does, so that it is the length of the sound
+    length = resampled_length(len(target), factor, 1)  # that of the sound
     index = ((torch.arange(length) + 0.5) * (len(target) / length)).long()
     return target[index]
