@@ -76,7 +76,7 @@ def ratio(times: list[float], reference: list[float]) -> float:
 
 
 def peak_memory(make: Callable[..., Step], arguments: tuple, small: tuple, device: str, threads: int) -> float:
-    """Return how much one call raises the peak of the memory in use, in bytes, measured in a separate process (Linux).
+    """Return how much one call raises the peak of the memory in use, in bytes; on a CPU in a separate process (Linux).
 
     Args:
         make: Function of a module that returns the step.
@@ -85,20 +85,25 @@ def peak_memory(make: Callable[..., Step], arguments: tuple, small: tuple, devic
         device: ``"cpu"`` or ``"cuda"``.
         threads: Number of CPU threads.
     """
+    if device == "cuda":
+        make(*small)()
+        return _peak_memory_of_gpu(make(*arguments))
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # freed tensors go back to the system at once
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak_memory, (make, arguments, small, device, threads))
+        return pool.apply(_peak_memory, (make, arguments, small, threads))
 
 
-def _peak_memory(make: Callable[..., Step], arguments: tuple, small: tuple, device: str, threads: int) -> float:
+def _peak_memory_of_gpu(step: Step) -> float:
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    return torch.cuda.max_memory_allocated() - before
+
+
+def _peak_memory(make: Callable[..., Step], arguments: tuple, small: tuple, threads: int) -> float:
     torch.set_num_threads(threads)
     make(*small)()
     step = make(*arguments)
-    if device == "cuda":
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        step()
-        return torch.cuda.max_memory_allocated() - before
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak, VmHWM
     before = _status("VmRSS")
     step()

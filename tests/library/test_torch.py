@@ -76,13 +76,6 @@ class TestAsACitizenOfTorch:
             torch.testing.assert_close(actual, expected, rtol=rtol, atol=rtol)
             assert actual.any()
 
-    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-    def test_runs_on_a_gpu(self, net: nn.Sequential, x: Tensor) -> None:
-        net, x = net.double(), x.double()
-        expected = net(x)
-        for actual, level in zip(net.cuda()(x.cuda()), expected, strict=True):
-            torch.testing.assert_close(actual.cpu(), level, rtol=0, atol=1e-10)
-
 
 def test_synchronised_batch_norm_finds_the_shared_one() -> None:
     net = nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(BatchNorm(3)))

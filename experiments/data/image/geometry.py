@@ -90,22 +90,22 @@ def affine(x: Tensor, matrix: Matrix, shift: tuple[float, float] = (0.0, 0.0), f
         fill: Value of an image beyond its edges. If ``None``, it is mirrored there.
     """
     height, width = x.shape[-2:]
-    centre = torch.tensor([(height - 1) / 2, (width - 1) / 2], dtype=torch.float64)
-    row, column = torch.meshgrid(
-        torch.arange(height, dtype=torch.float64) - centre[0],
-        torch.arange(width, dtype=torch.float64) - centre[1],
-        indexing="ij",
-    )
+    middle, centre = (height - 1) / 2, (width - 1) / 2
+    row = torch.arange(height, dtype=torch.float64)[:, None] - middle
+    column = torch.arange(width, dtype=torch.float64) - centre
     (a, b), (c, d) = matrix
-    rows, columns = a * row + b * column + centre[0] + shift[0], c * row + d * column + centre[1] + shift[1]
-    near_rows, near_columns = rows.round().long(), columns.round().long()
-    inside = (near_rows >= 0) & (near_rows < height) & (near_columns >= 0) & (near_columns < width)
+    rows, columns = a * row + b * column + middle + shift[0], c * row + d * column + centre + shift[1]
+    if not is_mask(x):
+        # In the units of grid_sample an image reaches from -1 to 1.
+        grid = torch.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1], -1).to(x.dtype)
+        x = F.grid_sample(x[None], grid[None], "bicubic", "reflection", align_corners=False)[0].clamp(x.min(), x.max())
+        if fill is None:
+            return x
+    rows, columns = rows.round().long(), columns.round().long()
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     if is_mask(x):
-        return _filled(x[near_rows.clamp(0, height - 1), near_columns.clamp(0, width - 1)], inside, fill)
-    # In the units of grid_sample an image reaches from -1 to 1.
-    grid = torch.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1], -1).to(x.dtype)
-    moved = F.grid_sample(x[None], grid[None], "bicubic", "reflection", align_corners=False)[0]
-    return _filled(moved.clamp(x.min(), x.max()), inside, fill)
+        x = x[rows.clamp(0, height - 1), columns.clamp(0, width - 1)]
+    return _filled(x, inside, fill)
 
 
 def is_mask(x: Tensor) -> bool:

@@ -60,9 +60,9 @@ class Crop(Geometric):
 
     def both(self, x: Tensor, mask: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
         """Return a window of an image and of its mask."""
-        if rng.uniform() >= self.foreground or not len(pixels := _foreground(mask)):
+        if rng.uniform() >= self.foreground or (number := _pixel_of_foreground(mask, rng)) is None:
             return super().both(x, mask, rng)
-        pixel = np.unravel_index(int(rng.choice(pixels)), mask.shape)
+        pixel = np.unravel_index(number, mask.shape)
         top, left = (
             int(np.clip(i - new // 2, min(0, old - new), max(0, old - new)))
             for i, new, old in zip(pixel, self.size, mask.shape, strict=True)
@@ -155,7 +155,17 @@ class Shift(Geometric):
         return partial(geometry.crop, top=-down, left=-right, height=size[0], width=size[1], fill=self.fill)
 
 
-def _foreground(mask: Tensor) -> np.ndarray:
-    """Return the indices of the pixels of any class but the first, of a flattened mask."""
-    classes = mask.numpy() % 256
-    return np.flatnonzero((classes != 0) & (classes != IGNORED))
+def _pixel_of_foreground(mask: Tensor, rng: Rng) -> int | None:
+    """Draw a pixel of any class but the first: its index in the flattened mask, or ``None`` if there is none."""
+    values = mask.flatten().numpy()
+    some = rng.integers(len(values), size=64)
+    pixels = some[_is_foreground(values[some])]
+    if not len(pixels):  # rare enough to list all pixels, which takes longer
+        pixels = np.flatnonzero(_is_foreground(values))
+    return int(rng.choice(pixels)) if len(pixels) else None
+
+
+def _is_foreground(values: np.ndarray) -> np.ndarray:
+    classes = values % 256
+    foreground: np.ndarray = (classes != 0) & (classes != IGNORED)
+    return foreground

@@ -68,6 +68,15 @@ def test_share_of_foreground(foreground: float, share: float) -> None:
     assert np.mean(found) == pytest.approx(share, abs=0.08)
 
 
+@pytest.mark.parametrize("size", [4, 400])  # of 4 × 4 pixels some are hit at random, of 400 × 400 hardly
+def test_all_pixels_of_the_foreground_are_equally_likely(size: int) -> None:
+    mask, crop, rng = torch.zeros(size, size, dtype=torch.long), Crop(1, foreground=1.0), generator()
+    mask[0] = IGNORED
+    mask[1, 2], mask[3, 0], mask[3, 3] = 1, 2, 3
+    found = [int(crop.both(mask[None].float(), mask, rng)[1]) for _ in range(1200)]
+    assert np.allclose(np.bincount(found, minlength=4) / 1200, [0, 1 / 3, 1 / 3, 1 / 3], atol=0.05)
+
+
 def test_all_positions_are_equally_likely() -> None:
     image, crop, rng = torch.arange(10.0).reshape(1, 1, 10), Crop([1, 7]), generator()
     first = [int(crop(image, rng)[0, 0, 0]) for _ in range(4000)]
