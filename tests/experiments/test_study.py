@@ -135,7 +135,7 @@ def test_a_study_without_validation(sounds: Path, tmp_path: Path, commands: list
 def test_a_killed_study_leaves_no_training_at_work_and_goes_on(
     sounds: Path, tmp_path: Path, commands: list[list[str]]
 ) -> None:
-    command = arguments(sounds, tmp_path, epochs=30)
+    command = arguments(sounds, tmp_path, epochs=5)
     start = [sys.executable, "-m", "experiments.study", *command, "processes=1"]
     process = subprocess.Popen(start, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
