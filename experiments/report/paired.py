@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.data.tables import read_csv
+from experiments.report.auroc import auroc_difference
 from experiments.training.tasks.task import in_table
 
 log = logging.getLogger(__name__)
@@ -31,11 +32,11 @@ class Comparison:
         arm: The arm.
         against: The arm whose metric is subtracted.
         fraction: Share of the training examples.
-        metric: What is compared: the mean of a value of each example.
-        difference: The difference of the means.
+        metric: What is compared: the mean of a value of each example, or for two classes the AUROC.
+        difference: The difference of the means; of the AUROC, the mean over folds and seeds.
         low: Lower end of the 95 % interval. ``None``: there is only one unit.
         high: Upper end of the 95 % interval.
-        p: Probability of such a difference between arms that are equally good. ``None``: there are no classes.
+        p: Probability of such a difference between arms that are equally good. ``None``: it is not of the accuracy.
         examples: Number of examples.
         units: Number of groups or files.
         seeds: Number of seeds, over which the values of an example are averaged.
@@ -83,11 +84,13 @@ def compare(
     """Compare two arms by the predictions.csv of their runs.
 
     The value of an example is averaged over seeds first; the examples of all folds are pooled. Where each seed has a
-    test set of its own, its examples are examples of their own.
+    test set of its own, its examples are examples of their own. The AUROC is that of each network, which its folds and
+    seeds have in turn, as the scores of two networks cannot be pooled.
 
     Args:
         pairs: Seed and fold → predictions.csv of the arm and of the one it is compared with.
-        metric: The metric of the study, for maps; it must be a column of the files, or else Dice is compared.
+        metric: The metric of the study: the AUROC of two classes is compared; for maps it must be a column of the
+            files, or else Dice is compared. Otherwise it is what the columns of the files allow.
         arm: Name of the arm.
         against: Name of the arm that it is compared with.
         fraction: Share of the training examples.
@@ -104,15 +107,18 @@ def compare(
         table["fold"] = table["fold"] + " " + table["seed"].astype(str)  # every seed is another set
     each = table.groupby(["fold", "unit", "name", "nth"])["difference"].mean()  # sorted: the order does not matter
     units = each.groupby(["fold", "unit"]).agg(["sum", "count"])
-    low = high = p = None
-    if len(units) > 1:
+    difference, low, high, p = float(each.mean()), None, None, None
+    if measured == "auroc":
+        difference, *ends = auroc_difference(table, parts[0].attrs["positive"], RESAMPLES)
+        low, high = ends if len(units) > 1 else (None, None)
+    elif len(units) > 1:
         low, high = _interval(units["sum"].to_numpy(), units["count"].to_numpy())
     if measured == "accuracy":
         better, worse = int((units["sum"] > 0).sum()), int((units["sum"] < 0).sum())
         p = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
     seeds, folds = ({key[place] for key in pairs} for place in (0, 1))
     return Comparison(
-        *(arm, against, fraction, measured, float(each.mean()), low, high, p),
+        *(arm, against, fraction, measured, difference, low, high, p),
         *(len(each), len(units), len(seeds), len(folds)),
     )
 
@@ -185,7 +191,7 @@ def _read(file: Path, metric: str) -> pd.DataFrame:
     unit = short if "group" not in table else table["group"].where(table["group"].notna(), short)
     columns = {"name": short, "nth": names.groupby(names).cumcount(), "unit": unit, "value": values}
     found = pd.DataFrame({**columns, "truth": truth.fillna("").agg("|".join, axis=1) if len(truth.columns) else ""})
-    found.attrs = {"metric": measured}
+    found.attrs = {"metric": measured, "positive": str(p.columns[-1]).removeprefix("p_") if len(p.columns) else ""}
     return found
 
 
@@ -193,6 +199,8 @@ def _values(
     table: pd.DataFrame, truth: pd.DataFrame, predicted: pd.DataFrame, p: pd.DataFrame, metric: str
 ) -> tuple[str, Any]:
     """Return the metric that the examples have by the columns of their task, and its value for each."""
+    if "predicted" in table and len(p.columns) == 2 and metric == "auroc":
+        return "auroc", p.iloc[:, -1].astype(float)
     if "predicted" in table and len(p.columns):
         return "accuracy", (table["truth"] == table["predicted"]).astype(float)
     if len(p.columns):

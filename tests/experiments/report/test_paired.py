@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
+from experiments.report import auroc as auroc_module
 from experiments.report.grid import Arm, Cell, Study
 from experiments.report.page import section
 from experiments.report.paired import Comparison, against_first, compare
@@ -81,6 +82,56 @@ def test_the_interval_is_the_bootstraps_over_examples_or_groups(grouped: bool, t
         better, worse = (sums > 0).sum(), (sums < 0).sum()
         tail = sum(comb(better + worse, k) for k in range(min(better, worse) + 1)) / 2 ** (better + worse)
         assert found.p == pytest.approx(min(1, 2 * tail), rel=1e-12)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_the_auroc_of_two_classes_is_that_of_each_network(
+    grouped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = np.arange(150) // 5 if grouped else np.arange(150)
+    truth, pairs, scores = np.arange(150) % 2, {}, {}
+    for key in [(seed, fold) for seed in range(2) for fold in range(2)]:
+        hard = RNG.normal(size=150)[groups]
+        files = []
+        for arm, signal in ("one", 1.0), ("other", 0.6):
+            score = np.round(norm.cdf(signal * truth + RNG.normal(size=150) + 0.5 * hard), 2)  # some are equal
+            files.append(tmp_path / f"{arm}{key}.csv")
+            write(files[-1], truth == 1, groups if grouped else None, f"/data/{key[1]}", p_a=1 - score, p_b=score)
+            scores[key, arm] = score
+        pairs[key] = files[0], files[1]
+    found = compare(pairs, "auroc")
+    rows = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+
+    def auroc(score: np.ndarray, rows: np.ndarray) -> float:
+        positive, negative = (score[rows][truth[rows] == label] for label in (1, 0))
+        pairs = positive[:, None] - negative
+        return float(((pairs > 0) + 0.5 * (pairs == 0)).mean())
+
+    def difference(drawn: dict[int, np.ndarray]) -> float:
+        one, other = ([auroc(scores[key, arm], drawn[key[1]]) for key in pairs] for arm in ("one", "other"))
+        return float(np.subtract(one, other).mean())
+
+    assert found.difference == pytest.approx(difference(dict.fromkeys(range(2), np.arange(150))), rel=1e-9)
+    draws = [
+        {fold: np.concatenate([rows[i] for i in RNG.integers(len(rows), size=len(rows))]) for fold in range(2)}
+        for _ in range(1000)
+    ]
+    low, high = np.quantile([difference(drawn) for drawn in draws], [0.025, 0.975])
+    assert [found.low, found.high] == pytest.approx([low, high], abs=(high - low) / 10)
+    assert (found.metric, found.p, found.units, found.examples) == ("auroc", None, 2 * len(rows), 300)
+    monkeypatch.setattr(auroc_module, "MEMORY", 10_000)  # in 75 parts
+    assert compare(pairs, "auroc") == found
+
+
+def test_examples_of_one_class_have_no_auroc(tmp_path: Path) -> None:
+    pairs = {(0, None): pair(tmp_path, [True] * 9, [False] * 9, truth="a")}
+    with pytest.raises(ValueError, match="the test examples of a fold are all of one class"):
+        compare(pairs, "auroc")
+
+
+def test_the_auroc_is_not_of_more_classes_than_two(tmp_path: Path) -> None:
+    pairs = {(0, None): pair(tmp_path, RNG.random(30) < 0.8, RNG.random(30) < 0.5, p_c=0.0)}
+    assert compare(pairs, "auroc").metric == "accuracy"
 
 
 def test_neither_the_order_nor_the_folder_of_the_examples_matters(tmp_path: Path) -> None:
