@@ -85,25 +85,22 @@ def peak_memory(make: Callable[..., Step], arguments: tuple, small: tuple, devic
         device: ``"cpu"`` or ``"cuda"``.
         threads: Number of CPU threads.
     """
-    if device == "cuda":
-        make(*small)()
-        return _peak_memory_of_gpu(make(*arguments))
+    if device == "cuda":  # torch counts
+        return _peak_memory(make, arguments, small, device, threads)
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # freed tensors go back to the system at once
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak_memory, (make, arguments, small, threads))
+        return pool.apply(_peak_memory, (make, arguments, small, device, threads))
 
 
-def _peak_memory_of_gpu(step: Step) -> float:
-    before = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
-    step()
-    return torch.cuda.max_memory_allocated() - before
-
-
-def _peak_memory(make: Callable[..., Step], arguments: tuple, small: tuple, threads: int) -> float:
+def _peak_memory(make: Callable[..., Step], arguments: tuple, small: tuple, device: str, threads: int) -> float:
     torch.set_num_threads(threads)
     make(*small)()
     step = make(*arguments)
+    if device == "cuda":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        step()
+        return torch.cuda.max_memory_allocated() - before
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak, VmHWM
     before = _status("VmRSS")
     step()

@@ -90,11 +90,11 @@ def affine(x: Tensor, matrix: Matrix, shift: tuple[float, float] = (0.0, 0.0), f
         fill: Value of an image beyond its edges. If ``None``, it is mirrored there.
     """
     height, width = x.shape[-2:]
-    middle, centre = (height - 1) / 2, (width - 1) / 2
-    row = torch.arange(height, dtype=torch.float64)[:, None] - middle
-    column = torch.arange(width, dtype=torch.float64) - centre
+    centre = (height - 1) / 2, (width - 1) / 2
+    row = torch.arange(height, dtype=torch.float64)[:, None] - centre[0]
+    column = torch.arange(width, dtype=torch.float64) - centre[1]
     (a, b), (c, d) = matrix
-    rows, columns = a * row + b * column + middle + shift[0], c * row + d * column + centre + shift[1]
+    rows, columns = a * row + b * column + centre[0] + shift[0], c * row + d * column + centre[1] + shift[1]
     if not is_mask(x):
         # In the units of grid_sample an image reaches from -1 to 1.
         grid = torch.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1], -1).to(x.dtype)
