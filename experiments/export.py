@@ -43,18 +43,18 @@ def example(
     Raises:
         ValueError: The network does not declare ``ndim``, ``in_channels`` and ``min_size``, and ``shape`` is not set.
     """
-    least = getattr(wrapped, "min_size", 1)
+    least: int = max(getattr(network, "min_size", 0), getattr(wrapped, "min_size", 0))
     if shape is None:
         if not all(hasattr(network, name) for name in ("ndim", "in_channels", "min_size")):
             raise ValueError("set shape=[channels,samples] or shape=[channels,height,width] for this network")
-        least = max(least, network.min_size)
         size = 2 * least + 1
         # With one pixel at a level, inductor takes memory layouts for equal that differ where there are more pixels.
         while network.ndim == 2 and _coarsest(network, size * network.min_size // least) == 1:
             size *= 2
         shape = [network.in_channels, *(size + 2 * dim for dim in range(network.ndim))]
     names = ("length",) if len(shape) == 2 else ("height", "width")
-    sizes = {dim: Dim(name, min=least) for dim, name in enumerate(names, start=2)}
+    # Where the network does not say its least size, the export finds it.
+    sizes = {dim: Dim(name, min=least) if least else Dim.DYNAMIC for dim, name in enumerate(names, start=2)}
     return torch.randn(2, *shape), {0: Dim("batch", min=1), **sizes}
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,11 +46,11 @@ def to_onnx(
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ImportError(f"{error}: format=onnx needs pip install 'wavenets[export]'") from error
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with _quick():
+    for library in "torch.onnx", "onnx_ir", "onnxscript":  # which tell what they simplify, node by node
+        logging.getLogger(library).setLevel(logging.ERROR)
+    with _quick(), warnings.catch_warnings(action="ignore"):
         made = torch.onnx.export(
-            *(network, (x,)),
-            dynamic_shapes=(free,),
+            program(network, x, free),
             input_names=["input"],
             output_names=["logits"],
             opset_version=max(opset or 0, TORCH_OPSET),

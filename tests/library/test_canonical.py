@@ -221,16 +221,18 @@ def test_a_canonicalized_network_is_exact_under_t_between_the_ends(base: str, dt
     maps = Canonicalize(segmenter(dtype=dtype), net.score, grid, num_scales=4).eval()
     for size in ((97, 120), (101, 101)):
         x = choosing(grid, noise(4, 1, *size, dtype=dtype), [1, 2, 2, 1])
-        assert net.element(x)[0].tolist() == [1, 2, 2, 1]
+        scale, orientation = net.element(x)
+        assert scale.tolist() == [1, 2, 2, 1]
+        expected, expected_maps = net(x), maps(x)
         for element in D4:
             smaller = grid.act(x, 1, *element)
             assert net.element(smaller)[0].tolist() == [0, 1, 1, 0]
-            assert torch.equal(net(smaller), net(x))
-        small, orientation = maps(grid.downscale(x)), maps.element(x)[1].tolist()
-        for b, h in enumerate(orientation):  # the same map, upscaled once more in the frame of its view
+            assert torch.equal(net(smaller), expected)
+        small = maps(grid.downscale(x))
+        for b, h in enumerate(orientation.tolist()):  # the same map, upscaled once more in the frame of its view
             seen = grid.group.act(h, small[b : b + 1])
             upscaled = grid.upscale(seen, grid.group.act(h, x).shape[2:])
-            assert torch.equal(grid.group.undo(h, upscaled), maps(x)[b : b + 1])
+            assert torch.equal(grid.group.undo(h, upscaled), expected_maps[b : b + 1])
 
 
 @pytest.mark.parametrize("finer", [0, 2])
