@@ -38,7 +38,7 @@ docs: .venv/installed
 
 # Tests the demonstration in a headless browser, and takes docs/demo.png. Without Chromium it skips the test
 test-browser: .venv/installed
-	$(BIN)/pip install --quiet --no-compile --editable ".[demo]" playwright --constraint constraints.txt
+	$(BIN)/pip install --quiet --editable ".[demo]" playwright --constraint constraints.txt
 	$(BIN)/pytest -m slow tests/test_demo_browser.py
 
 # Trains the networks in pretrained/ and writes them there. Needs ESC-50 in data/ESC-50 (or ESC50=FOLDER), others in data/
@@ -95,7 +95,7 @@ dist: .venv/installed
 
 .venv/installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --no-compile --editable ".[experiments,images,docs,test]" --constraint constraints.txt
+	$(BIN)/pip install --quiet --editable ".[experiments,images,docs,test]" --constraint constraints.txt
 	touch $@
 
 .PHONY: help train test test-slow test-browser format docs weights results bench dist
