@@ -134,12 +134,12 @@ def test_a_decoder_on_a_resnet(options: Any) -> None:
     net = with_statistics(UNet(3, width=2, encoder=resnet))
     assert (net.channels, net.strides, net.grid) == ([4, 8, 16, 32], [4, 8, 16, 32], resnet.grid)
     for size in (37, 53), (64, 64):
-        assert net(noise(1, 3, *size)).shape == (1, 3, *size)
-    assert net.encoder is resnet.encoder
-    x = noise(1, 3, 37, 53)
-    for turns, mirror in ELEMENTS[:5] if resnet.grid else []:
-        if not mirror or resnet.grid.mirrored:
-            assert_map_equivariant(net, x, resnet.grid, turns=turns, mirror=mirror)
+        x = noise(1, 3, *size)
+        assert net(x).shape == (1, 3, *size)
+        assert net.encoder is resnet.encoder
+        for turns, mirror in ELEMENTS[:5] if resnet.grid else []:
+            if not mirror or resnet.grid.mirrored:
+                assert_map_equivariant(net, x, resnet.grid, turns=turns, mirror=mirror)
     net.train()(noise(2, 3, 64, 64)).square().sum().backward()
     assert all(parameter.grad is not None for parameter in net.parameters())
 
@@ -188,11 +188,11 @@ class InputFirst(nn.Module):
 def test_an_encoder_that_knows_of_no_group(make: Any, options: Any) -> None:
     net = with_statistics(UNet(2, width=2, encoder=make(), **options))
     for size in (37, 53), (64, 64):
-        assert net(noise(1, 3, *size)).shape == (1, 2, *size)
-    x = noise(1, 3, 37, 53)
-    for turns, mirror in ELEMENTS[:5] if net.grid else []:
-        if not mirror or net.grid.mirrored:
-            assert_map_equivariant(net, x, net.grid, turns=turns, mirror=mirror)
+        x = noise(1, 3, *size)
+        assert net(x).shape == (1, 2, *size)
+        for turns, mirror in ELEMENTS[:5] if net.grid else []:
+            if not mirror or net.grid.mirrored:
+                assert_map_equivariant(net, x, net.grid, turns=turns, mirror=mirror)
     if options.get("base"):
         assert_equivariant(nn.Sequential(_Features(net), net.head), noise(1, 3, 64, 51), net.grid)
 
