@@ -86,7 +86,7 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
     module = Classifier(network, task, optimizer, scheduler, cfg.wavelet_loss, cfg.seed, card)
     transforms = [instantiate(node) for node in (cfg.augment or {}).values()]
     batches = Batches(source, cfg.batch_size, cfg.num_workers, cfg.seed, cfg.fraction, transforms)
-    check_monitored(trainer, scheduler, batches.validated)
+    check_monitored(trainer, scheduler, source.validated)
     with interruptible(run):
         trainer.fit(module, batches, ckpt_path=before)
         if not trainer.is_global_zero:

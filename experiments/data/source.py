@@ -56,6 +56,11 @@ class Source:
     transforms: Sequence[Any] = ()
     repeats: int = 1
 
+    @property
+    def validated(self) -> bool:
+        """Whether there are validation examples; without them, the last epoch counts."""
+        return bool(self.folds.get("val", True))
+
     def split(self, stage: Stage) -> Dataset[Any]:
         """Return the examples of a stage."""
         raise NotImplementedError

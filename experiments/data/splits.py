@@ -152,7 +152,7 @@ def log_counts(source: Source, stages: Sequence[Stage] = get_args(Stage)) -> Non
         stages: The stages to count.
     """
     for stage in stages:
-        if source.folds and not source.folds.get(stage):
+        if stage == "val" and not source.validated:
             continue
         examples: Any = source.split(stage)
         targets = labels(examples) if hasattr(examples, "labels") else None

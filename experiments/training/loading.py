@@ -85,17 +85,14 @@ class Batches(L.LightningDataModule):
     @cached_property
     def examples(self) -> list[int]:
         """Numbers of training and validation examples."""
-        splits: list[Any] = [self.dataset.split("train"), *([self.dataset.split("val")] if self.validated else [])]
+        splits: list[Any] = [self.dataset.split("train")]
+        if self.dataset.validated:
+            splits.append(self.dataset.split("val"))
         return [len(split) for split in splits]
-
-    @property
-    def validated(self) -> bool:
-        """Whether there are validation examples; only a set in folds may have none."""
-        return bool(self.dataset.folds.get("val", True))
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """Return all validation examples in order; an empty list if there are none."""
-        if not self.validated:
+        if not self.dataset.validated:
             return []
         input = self.dataset.input
         batch_size = 1 if isinstance(input, Image) and input.size is None else self.batch_size  # images of any size

@@ -141,6 +141,11 @@ class ImageSet(Source):
         return Examples(self, rows)
 
     @property
+    def validated(self) -> bool:
+        """Whether there are validation examples."""
+        return "val" in self.listed.stage
+
+    @property
     def input(self) -> Image:  # type: ignore[override]
         """Kind of input that the images are."""
         sizes = {self.size} if self.size or self.transforms else set(self._sizes.values())

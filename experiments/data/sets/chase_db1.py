@@ -25,7 +25,7 @@ class CHASEDB1(ImageSet):
     Args:
         root: Folder of the set.
         split: "published", or "all": every image is a test image, for networks that were trained on other sets.
-        val_share: Share of the training children to validate on.
+        val_share: Share of the training children to validate on. 0: none, all are trained on.
         seed: Seed of the choice of these children.
         observer: Whose masks are used, 1 or 2.
         cache_dir: Folder of the fields of view.

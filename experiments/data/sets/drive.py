@@ -20,7 +20,7 @@ class DRIVE(ImageSet):
 
     Args:
         root: Folder of the set.
-        val_share: Share of the training images to validate on.
+        val_share: Share of the training images to validate on. 0: none, all are trained on.
         seed: Seed of the choice of these images.
         **options: See `ImageSet`.
 

@@ -44,7 +44,7 @@ class MoNuSeg(ImageSet):
         split: "challenge": 30 images to train and validate on, 14 to test on. "kumar": of these 30, the 16 of 2017 to
             train and validate on, 14 to test on; "kumar_same" tests on the 8 of these that are of organs in training,
             "kumar_other" on the 6 of other organs.
-        val_share: Share of the training patients to validate on.
+        val_share: Share of the training patients to validate on. 0: none, all are trained on.
         seed: Seed of the choice of these patients.
         cache_dir: Folder of the filled outlines.
         **options: See `ImageSet`.

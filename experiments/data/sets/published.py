@@ -97,15 +97,17 @@ def hold_out(examples: Sequence[Example], share: float, seed: int) -> list[Examp
 
     Args:
         examples: The examples, in "train" and "test".
-        share: Share of the groups of the training examples.
+        share: Share of the groups of the training examples. 0: none, all are trained on.
         seed: Seed of the choice.
 
     Raises:
-        ValueError: If the share is not between 0 and 1.
+        ValueError: If the share is not at least 0 and less than 1.
     """
-    if not 0 < share < 1:
-        raise ValueError(f"data.val_share={share:g} is not a share between 0 and 1, such as data.val_share=0.2")
-    if any(example.part == "val" for example in examples):
+    if not 0 <= share < 1:
+        raise ValueError(
+            f"data.val_share={share:g} is not a share of at least 0 and less than 1, such as data.val_share=0.2"
+        )
+    if share == 0 or any(example.part == "val" for example in examples):
         return list(examples)
     groups = sorted({_group(example) for example in examples if example.part == "train"})
     count = min(max(1, round(share * len(groups))), len(groups) - 1)

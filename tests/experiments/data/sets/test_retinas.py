@@ -16,6 +16,8 @@ from experiments.data.inputs import IGNORED
 from experiments.data.sets.chase_db1 import CHASEDB1
 from experiments.data.sets.drive import DRIVE
 from experiments.data.sets.stare import STARE
+from experiments.data.splits import log_counts
+from experiments.training.loading import Batches
 from tests.experiments.data.sets.copies import (
     examples,
     field,
@@ -61,9 +63,19 @@ def test_validation_is_a_fixed_share(tmp_path: Path) -> None:
     first, again, other = (names(DRIVE(tmp_path, 0.3, seed)) for seed in (0, 0, 1))
     assert first == again and len(first["val"]) == 6
     assert first["val"] != other["val"] and first["test"] == other["test"]
-    for share in 0, 1:
-        with pytest.raises(ValueError, match=f"data.val_share={share} is not a share between 0 and 1"):
+    for share in -0.1, 1:
+        with pytest.raises(ValueError, match=f"data.val_share={share} is not a share of at least 0 and less than 1"):
             DRIVE(tmp_path, share)
+
+
+def test_all_are_trained_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    held_out, data = DRIVE(write_drive(tmp_path)), DRIVE(tmp_path, val_share=0)
+    assert held_out.validated and not data.validated
+    assert data.files("train") == sorted(held_out.files("train") + held_out.files("val"))
+    assert data.files("test") == held_out.files("test") and Batches(data, 2).val_dataloader() == []
+    with caplog.at_level("INFO"):
+        log_counts(data)
+    assert [message.split(" (")[0] for message in caplog.messages] == ["train: 20 examples", "test: 20 examples"]
 
 
 def test_a_part_of_drive_is_missing(tmp_path: Path) -> None:
