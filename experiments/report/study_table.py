@@ -25,7 +25,7 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
 
     If arms are compared on the same test examples, a column has the differences from the first arm. ``minutes`` are
     those of a training with its tests, ``ms`` the time of a prediction, and ``flatness`` is the largest less the
-    smallest value over the factors, of the means.
+    smallest mean over the factors and the test as it is, which need not be one of them.
     """
     shares, chosen = len(study.fractions) > 1, any(arm.chosen for arm in study.arms.values())
     timed = any(arm.prediction for arm in study.arms.values())
@@ -45,8 +45,9 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
         for fraction in study.fractions:
             if not (cells := study.of(name, fraction)):
                 continue
+            test = average(cells, (cell.test for cell in cells))
             means = [average(cells, (cell.transformed[factor] for cell in cells)) for factor in study.factors]
-            values = [m.value for m in means]
+            values = [m.value for m in (test, *means)]
             flatness = [in_table(metric, max(values) - min(values))] if means else []
             rows.append(
                 [
@@ -55,7 +56,7 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
                     *([f"{fraction:.0%}"] if shares else []),
                     *[str(len(cells)), f"{mean(cell.seconds for cell in cells) / 60:.1f}"],
                     *([_milliseconds(arm.prediction)] if timed else []),
-                    written(metric, average(cells, (cell.test for cell in cells))),
+                    written(metric, test),
                     *([against.get((name, fraction), "")] if against else []),
                     *(written(metric, average(cells, (c.tests[name][metric] for c in cells))) for name in study.tests),
                     *(written(metric, m) for m in means),

@@ -100,6 +100,12 @@ def test_the_table_has_the_means_and_the_flatness() -> None:
     assert len(rows) == 6
 
 
+def test_the_flatness_counts_the_test_as_it_is() -> None:
+    shrunk = [replace(one, transformed={"0.5": one.test - 0.2, "2": one.test - 0.3}) for one in study().cells]
+    columns, rows = table(study(cells=shrunk))
+    assert columns[-3:] == ["×0.5", "×2", "flatness"] and [row[-1] for row in rows] == ["30.0"] * 6
+
+
 def test_the_hours_of_a_study_count_a_training_once() -> None:
     arms = {"plain": Arm(["experiment=a"]), "plain, four scales": Arm(["experiment=a", "views.num_scales=4"])}
     cells = [replace(cell(arm, seed=seed), seconds=1800.0) for arm in arms for seed in (0, 1, 2)]
