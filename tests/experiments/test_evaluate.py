@@ -195,3 +195,11 @@ def test_a_file_that_is_not_a_checkpoint(
         monkeypatch.setattr(sys, "argv", ["command", f"ckpt={path}", *arguments])
         with pytest.raises(SystemExit, match=complaint):
             command.main()  # type: ignore[attr-defined]
+
+
+def test_the_output_may_be_the_name_of_the_file(trained: Path, tmp_path: Path) -> None:
+    for name in "first", "second.json":
+        evaluated(f"ckpt={trained}", "rescale=[]", f"output={tmp_path}/out/{name}")
+    files = {file.name for file in (tmp_path / "out").iterdir()}
+    assert {"first.json", "second.json", "second_predictions.csv"} <= files
+    assert {name.replace("first", "second") for name in files} == {name for name in files if "second" in name}
