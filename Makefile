@@ -4,7 +4,7 @@ ESC50 ?= data/ESC-50
 WEIGHTS = esc10 urbansound8k digits_rotated digits_rotated_plain vessels nuclei
 ON_SCALES = model.base=1.41421356 model.num_scales=4 model.readout=gated model.dropout=0.3 \
 	augment.rescale.low=0.5 augment.rescale.high=2 'rescale=[]'
-SECOND = '~augment.turn' model.dropout=0.1 # turned images are blurred, thin masks moved
+SECOND = '~augment.turn' model.dropout=0.1 data.val_share=0 # turned images are blurred; validation has settled the recipe
 ON_SPEEDS = model.base=3/2 model.num_scales=4 model.finer=1 model.dropout=0.2 \
 	augment.speed.low=0.5 augment.speed.high=2 trainer.precision=bf16-mixed
 
@@ -60,7 +60,7 @@ runs/weights/digits_rotated_plain/results.json: | .venv/installed
 runs/weights/vessels/results.json: | .venv/installed
 	$(BIN)/python -m experiments.train experiment=drive_unet $(ON_SCALES) trainer.max_epochs=20 test=false folder=$(@D)_first
 	$(BIN)/python -m experiments.train experiment=drive_unet $(ON_SCALES) $(SECOND) weights=$(@D)_first \
-		optimizer.lr=0.003 trainer.max_epochs=3 folder=$(@D)
+		optimizer.lr=0.003 trainer.max_epochs=4 folder=$(@D)
 
 runs/weights/nuclei/results.json: | .venv/installed
 	$(BIN)/python -m experiments.train experiment=monuseg_unet $(ON_SCALES) test=false folder=$(@D)_first
