@@ -164,6 +164,11 @@ class Relabelled(Source):
         self.test_factors, self.group_of = source.test_factors, source.group_of
         self.numbers = torch.tensor([self.classes.index(name) for name in names])
 
+    @property
+    def validated(self) -> bool:
+        """Whether the source has validation examples."""
+        return self.source.validated
+
     def check_factor(self, factor: float) -> None:
         """Raise ``ValueError`` if the source does."""
         self.source.check_factor(factor)

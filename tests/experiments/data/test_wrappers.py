@@ -83,10 +83,11 @@ def test_a_share_of_maps_or_numbers_is_of_all_examples() -> None:
 
 
 class Given(Source):
-    """One example, with a target."""
+    """One example, with a target. It is not for validation."""
 
     transformation = Reflection()
     classes = ("a", "b")
+    validated = False
 
     def __init__(self, target: Any) -> None:
         self.target = target
@@ -110,7 +111,7 @@ def test_classes_are_found_by_their_names(target: Any, expected: Any) -> None:
     source = Relabelled(Given(target), ["b", "c", "a"])
     _, found = source.split("test")[0]
     assert torch.equal(torch.as_tensor(found), torch.as_tensor(expected)) and type(found) is type(expected)
-    assert len(source.transformed("test", 1)) == 1  # type: ignore[arg-type]
+    assert len(source.transformed("test", 1)) == 1 and not source.validated  # type: ignore[arg-type]
 
 
 def test_a_class_that_the_network_lacks_is_named() -> None:
