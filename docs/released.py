@@ -1,8 +1,10 @@
 """Measure a released network over image sizes, as it is and on views: figure and table in docs/guide/canonical.md.
 
 Images and vessels of the test part of DRIVE and of CHASE_DB1 are resized. At each size the W-Net, which its authors
-trained on DRIVE, is tested as it is, and in one line on five scales of √2. ``examples/released_network.py`` describes
-the arguments. Writes released.json, and released.png from it. Without arguments it only draws and prints the table:
+trained on DRIVE, is tested as it is, and in one line on five scales of √2; beside it, in both ways, the network of
+``pretrained/vessels``, which was trained on DRIVE on four scales and has about as many weights. The arguments are those
+of ``examples/released_network.py``. Writes released.json, and released.png from it. Without arguments it only draws and
+prints the table:
 
     python -m docs.released lwnet DRIVE CHASE_DB1 --images 10
 """
@@ -18,38 +20,42 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from examples.released_network import THRESHOLD, images, released
+from experiments import load
 from experiments.data.image.geometry import resize
 from experiments.files import whole, write_json
-from wavenets import Grid, equivariant
-from wavenets.nn import MapReadout
+from wavenets import Grid
+from wavenets.nn import MapReadout, PerLevel, Views
 
 SIZES = 0.5, 0.71, 1, 1.41, 2
 STYLES = {
     "as it is": {"color": "tab:orange", "marker": "o"},
     "mean of five scales": {"color": "tab:gray", "marker": "s", "linestyle": "--"},
     "surest of five scales": {"color": "tab:blue", "marker": "o"},
+    "trained on four scales": {"color": "tab:green", "marker": "^", "linestyle": "--"},
+    "trained on four, surest of five": {"color": "tab:green", "marker": "^"},
 }
 FILE = Path(__file__).with_suffix(".json")
 
 
-def maps(network: nn.Module, image: Tensor) -> list[Tensor]:
-    """Return the logits of the network, of the mean over scales and of the surest scale, from the same passes."""
-    surest = equivariant(network, Grid(2, base=2**0.5), num_scales=5, mode="confident", maps=True)
-    levels = surest[:2](image)
-    return [levels[0], MapReadout("mean")(levels), surest[2](levels)]
+def found(network: nn.Module, trained: nn.Module, image: Tensor) -> list[Tensor]:
+    """Return where there are vessels, in the order of ``STYLES``."""
+    views, surest = Views(5, Grid(2, base=2**0.5))(image), MapReadout("confident")
+    levels, ours = PerLevel(network)(views), PerLevel(trained)(views)
+    ways = levels[0], MapReadout("mean")(levels), surest(levels)
+    return [*(logits > THRESHOLD for logits in ways), ours[0] > 0, surest(ours) > 0]
 
 
 @torch.inference_mode()
-def measure(network: nn.Module, folder: Path, count: int | None) -> dict[str, Any]:
+def measure(network: nn.Module, trained: nn.Module, folder: Path, count: int | None) -> dict[str, Any]:
     """Return the number of images, and for each way Dice at each size, over all pixels in the fields of view."""
     both, either, done = Counter[tuple[str, float]](), Counter[tuple[str, float]](), 0
     for image, *masks in images(folder, count):
         for size in SIZES:
             vessels, view = (resize(mask, size) for mask in masks)
-            for name, logits in zip(STYLES, maps(network, resize(image[0], size)[None]), strict=True):
-                found = (logits[0, 0] > THRESHOLD) & view
-                both[name, size] += 2 * int((found & vessels).sum())
-                either[name, size] += int(found.sum() + (vessels & view).sum())
+            for name, mask in zip(STYLES, found(network, trained, resize(image[0], size)[None]), strict=True):
+                inside = mask[0, 0] & view
+                both[name, size] += 2 * int((inside & vessels).sum())
+                either[name, size] += int(inside.sum() + (vessels & view).sum())
         done += 1
         print(f"{folder.name}: {done} images", flush=True)
     dice = {name: [both[name, size] / either[name, size] for size in SIZES] for name in STYLES}
@@ -58,7 +64,7 @@ def measure(network: nn.Module, folder: Path, count: int | None) -> dict[str, An
 
 def draw(results: dict[str, Any], file: Path) -> None:
     """Draw the Dice coefficient over sizes, a panel for each folder."""
-    figure = Figure(figsize=(7, 3.3), layout="constrained")
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
     panels = figure.subplots(1, len(results["sets"]), sharey=True, squeeze=False)[0]
     for ax, (name, result) in zip(panels, results["sets"].items(), strict=True):
         for way, dice in result["dice"].items():
@@ -69,7 +75,7 @@ def draw(results: dict[str, Any], file: Path) -> None:
         ax.minorticks_off()
         ax.grid(alpha=0.3)
     panels[0].set_ylabel("Dice, percent")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(STYLES))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     with whole(file) as unfinished:
         figure.savefig(unfinished, dpi=200, format="png")
 
@@ -92,8 +98,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="only so many images of each folder, the first ones")
     options = parser.parse_args()
     if options.network:
-        network = released(options.network)
-        sets = {folder.name: measure(network, folder, options.images) for folder in options.folders}
+        network, trained = released(options.network), load(FILE.parents[1] / "pretrained" / "vessels").network
+        sets = {folder.name: measure(network, trained, folder, options.images) for folder in options.folders}
         write_json(FILE, {"sizes": SIZES, "sets": sets})
     results = json.loads(FILE.read_text())
     draw(results, FILE.with_suffix(".png"))
