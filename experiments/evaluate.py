@@ -47,7 +47,7 @@ def evaluate(cfg: DictConfig) -> tuple[Results, Path, Results | None]:
         ValueError: The checkpoint is damaged, or a value is wrong.
     """
     file = find_checkpoint(cfg.ckpt)
-    output = file.with_suffix("") if cfg.output is None else Path(cfg.output.removesuffix(".json")).expanduser()
+    output = file.with_suffix("") if cfg.output is None else Path(str(cfg.output).removesuffix(".json")).expanduser()
     if file.suffix == ".json" and cfg.output is None:
         raise ValueError(f"{file} would be overwritten by its own results; rename it, with another suffix")
     trust = as_list(cfg.trust)
