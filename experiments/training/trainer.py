@@ -107,7 +107,10 @@ def check_monitored(trainer: L.Trainer, scheduler: Any, validated: bool) -> None
         return
     for callback in trainer.early_stopping_callbacks:
         if str(getattr(callback, "monitor", "")).startswith("val_"):
-            raise ValueError("callbacks=early_stopping needs validation examples; leave it out, or hold some out")
+            raise ValueError(
+                "callbacks=early_stopping needs validation examples; leave it out, or set data.val_fold "
+                "or data.val_share"
+            )
     if getattr(scheduler, "func", None) is ReduceLROnPlateau:
         log.warning("scheduler=plateau keeps the learning rate, as there are no validation examples")
 
