@@ -41,7 +41,8 @@ class Segmentation(Task):
         dice: Weight of the soft Dice loss beside the cross-entropy; 0 leaves it out.
         thin: Whether to compute the metrics of thin structures such as vessels.
         objects: Whether to compute the metrics of objects such as nuclei.
-        watershed_distance: Least distance between the centres of two predicted objects, in pixels.
+        watershed_distance: Least distance between the centres of two predicted objects, in pixels. Objects smaller than
+            a square of this side do not count.
         monitor: Validation metric by which the best network is chosen, such as ``"val_dice"`` or ``"val_loss"``.
         mode: ``"max"`` or ``"min"``. ``None``: ``"min"`` for the loss, otherwise ``"max"``.
 

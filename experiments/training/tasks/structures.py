@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 from skimage.feature import peak_local_max
 from skimage.measure import label
 from skimage.metrics import contingency_table
@@ -71,13 +71,16 @@ def separated(foreground: Mask, distance: int) -> Numbers:
     Args:
         foreground: The pixels of objects.
         distance: Least distance between the centres of two objects, in pixels. A centre is where the distance to the
-            background has a maximum.
+            background, smoothed by a quarter of this, has a maximum. Objects that are smaller than a square of this
+            side are left out: their pixels have the number 0.
     """
-    depth = distance_transform_edt(foreground)
+    depth = gaussian_filter(distance_transform_edt(foreground), distance / 4)  # an uneven edge makes many maxima
     centres = peak_local_max(depth, min_distance=distance, labels=label(foreground), exclude_border=False)
     markers = np.zeros(foreground.shape, dtype=np.int64)
     markers[tuple(centres.T)] = np.arange(1, len(centres) + 1)
-    return numbered(foreground, watershed(-depth, markers, mask=foreground, connectivity=foreground.ndim))
+    numbers = numbered(foreground, watershed(-depth, markers, mask=foreground, connectivity=foreground.ndim))
+    large = np.bincount(numbers.ravel())[numbers] >= distance**foreground.ndim
+    return relabel_sequential(numbers * (large & foreground))[0]
 
 
 @dataclass(frozen=True)
