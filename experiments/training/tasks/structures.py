@@ -80,7 +80,7 @@ def separated(foreground: Mask, distance: int) -> Numbers:
     markers[tuple(centres.T)] = np.arange(1, len(centres) + 1)
     numbers = numbered(foreground, watershed(-depth, markers, mask=foreground, connectivity=foreground.ndim))
     large = np.bincount(numbers.ravel())[numbers] >= distance**foreground.ndim
-    return relabel_sequential(numbers * (large & foreground))[0]
+    return relabel_sequential(numbers * large)[0]
 
 
 @dataclass(frozen=True)
