@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import fill
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -97,7 +98,8 @@ def arms(study: Study, ax: Axes) -> None:
 def _rows(study: Study, ax: Axes) -> dict[str, list[Cell]]:
     """Return the runs of each arm, and name the rows of a diagram after them."""
     arms = {arm: cells for arm in study.arms if (cells := study.of(arm, study.fractions[-1]))}
-    ax.set_yticks(range(len(arms)), list(arms))
+    names = [fill(arm, 36, break_on_hyphens=False) for arm in arms]  # leaves room for the bars
+    ax.set_yticks(range(len(arms)), names)
     ax.invert_yaxis()
     label_axes(ax, "", f"test {metric_name(study.metric)}", "")
     ax.grid(False, axis="y")
@@ -138,7 +140,7 @@ def _line(ax: Axes, number: int, label: str, x: Sequence[float], means: Sequence
 def _finish(ax: Axes, study: Study) -> None:
     metric_axis(ax, study.metric)
     columns = max(1, min(3, 90 // max(map(len, ax.get_legend_handles_labels()[1]))))  # as wide as the picture
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=columns, fontsize=8)  # below, clear of the lines
+    ax.figure.legend(loc="outside lower center", ncols=columns, fontsize=8)  # clear of the lines and of their labels
 
 
 # name: what it shows, whether a study has it, how it is drawn
@@ -152,7 +154,7 @@ PICTURES: dict[str, tuple[str, Callable[[Study], bool], Callable[[Study, Axes], 
     ),
     "arms": (
         "{metric} of each arm",
-        lambda study: not study.factors and any(", " in arm for arm in study.arms),
+        lambda study: bool(study.tests or not study.factors) and any(", " in arm for arm in study.arms),
         arms,
     ),
     "moved": (

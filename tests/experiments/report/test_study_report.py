@@ -203,6 +203,9 @@ def test_further_tests_have_bars_below(tmp_path: Path) -> None:
     cells = [
         replace(cell, transformed={}, moved={}, tests={"other": {"accuracy": cell.test / 2}}) for cell in study().cells
     ]
+    assert "tiny_arms.png" in [file.name for file in figures.draw(study(cells=cells), tmp_path).values()]
+    tested = [replace(cell, transformed=first.transformed) for cell, first in zip(cells, study().cells, strict=True)]
+    assert "tiny_arms.png" in [file.name for file in figures.draw(study(cells=tested), tmp_path).values()]
     ax = Figure().subplots()
     figures.arms(study(cells=cells), ax)
     expected = [value for test in (0.61, 0.71, 0.81) for value in (test, test / 2)]
@@ -232,17 +235,16 @@ def test_a_picture_of_a_study_is_whole_or_not_there(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_legend_of_long_names_is_within_the_picture() -> None:
-    names = [f"sizes augmented, as many multiply-adds, {n}" for n in range(5)]
+def test_the_legend_of_long_names_is_within_the_picture_and_covers_nothing() -> None:
+    names = [f"sizes augmented, as many multiply-adds, {n}" for n in range(8)]
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     figures.factors(
         study(arms={name: Arm([]) for name in names}, cells=[cell(name) for name in names]), ax := figure.subplots()
     )
     figure.draw_without_rendering()
-    legend = ax.get_legend()
-    assert legend is not None
-    place = legend.get_window_extent()
+    place = figure.legends[0].get_window_extent()
     assert figure.bbox.x0 <= place.x0 and place.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= place.y0 and place.y1 <= ax.xaxis.label.get_window_extent().y0
 
 
 def test_the_page_is_made_of_the_studies_alone(tmp_path: Path) -> None:
