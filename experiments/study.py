@@ -26,7 +26,7 @@ from experiments.report.study_table import table
 from experiments.report.tables import show
 from experiments.results import Results
 from experiments.run import Run
-from experiments.training.tasks.task import is_error, shown
+from experiments.training.tasks.task import is_share, shown
 from experiments.trust import as_list
 
 
@@ -114,7 +114,10 @@ def summary(
         chance=1 / len(first.classes) if metric == "accuracy" else None,
         missing=len(jobs) - len(results),
         arms={name: Arm(arm.overrides, parameters.get(name, 0), arm.chosen, arm.tried) for name, arm in arms.items()},
-        cells=[cell_of(result, key[0], key[1], key[3], others[key]) for key, result in results.items()],
+        cells=[
+            cell_of(result, key[0], key[1], key[3], others[key], cfg.study.get("metrics", ()))
+            for key, result in results.items()
+        ],
         paired=against_first(list(arms), predictions, metric),
     )
 
@@ -165,7 +168,7 @@ def main(cfg: DictConfig) -> None:
         columns, rows = table(result)
         if len(rows) < len(columns):  # a screen has more rows than columns
             columns, *rows = map(list, zip(columns, *rows, strict=True))
-        unit = "" if is_error(result.metric) else ", in percent"
+        unit = ", in percent" if is_share(result.metric) else ""
         show(f"{result.title}{unit}", columns, rows, heads=["training share"])
         print(result.spread)
         if result.paired:

@@ -16,7 +16,7 @@ from experiments.answers import mistake
 from experiments.launch.job import Job, Test
 
 KEYS = {"title", "about", "arms", "overrides", "choose", "fractions", "seeds", "folds"}  # of conf/study/NAME.yaml
-OPTIONAL = {"tests"}
+OPTIONAL = {"tests", "metrics"}
 
 
 class Plan:
@@ -43,7 +43,8 @@ class Plan:
             raise ValueError(
                 "study.arms, fractions, seeds and folds need at least one entry each; [null] is the data's own fold"
             )
-        for key in "arms", "fractions", "seeds", "folds":
+        study.setdefault("metrics", [])
+        for key in "arms", "fractions", "seeds", "folds", "metrics":
             if not isinstance(study[key], dict if key == "arms" else list):
                 raise ValueError(f"study.{key}={study[key]} is not a {'mapping' if key == 'arms' else 'list'}")
         self.tests: dict[str, list[str]] = study.get("tests") or {}

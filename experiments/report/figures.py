@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 from experiments.data.transformation import named
 from experiments.report.grid import Cell, Mean, Study, average
 from experiments.report.style import GREY, factor_axis, label_axes, metric_axis, metric_name, save
-from experiments.training.tasks.task import in_table, is_error
+from experiments.training.tasks.task import in_table, is_error, is_share
 
 # Colours of Okabe and Ito, which colour-blind readers can distinguish.
 COLOURS = "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
@@ -114,7 +114,7 @@ def _bar(study: Study, ax: Axes, arm: str, y: float, mean: Mean, height: float =
     alpha, hatch = 0.55 if variant else 1.0, "///" if test else None
     ax.barh(y, mean.value, height, color=colour, alpha=alpha, hatch=hatch, edgecolor="white", linewidth=0)
     end, unit = mean.value + mean.spread, ""
-    if not is_error(study.metric):
+    if is_share(study.metric):
         end, unit = min(max(end, 0.0), 1.0), "%"
     text = f"{in_table(study.metric, mean.value)}{unit} {test}".strip()
     ax.annotate(text, (end, y), (5, 0), textcoords="offset points", va="center", fontsize=8)

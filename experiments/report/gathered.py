@@ -76,17 +76,40 @@ def gathered(name: str, folders: Sequence[Path | str]) -> Study:
 
 
 def cell_of(
-    results: Results, arm: str, fraction: float, fold: Any, tests: Mapping[str, Results] = MappingProxyType({})
+    results: Results,
+    arm: str,
+    fraction: float,
+    fold: Any,
+    tests: Mapping[str, Results] = MappingProxyType({}),
+    metrics: Iterable[str] = (),
 ) -> Cell:
-    """Return the results of a run, and those of its further tests, as a cell of a study."""
+    """Return the results of a run, and those of its further tests, as a cell of a study.
+
+    Args:
+        results: Those of the run.
+        arm: Name of its arm.
+        fraction: Share of the training examples.
+        fold: The fold that was tested.
+        tests: The results of its further tests by name.
+        metrics: Names of the metrics that are wanted beside the monitored one.
+
+    Raises:
+        ValueError: The run has no such metric.
+    """
     metric = results.monitor
+    if unknown := [name for name in metrics if name not in results.test]:
+        raise ValueError(f"{results.name} has no metric {unknown[0]} for study.metrics, but {', '.join(results.test)}")
+    further = {name: round(results.test[name], 5) for name in metrics}
     transformed, moved = [
         {key: round(v, 5) for key, v in values.items()} for values in (results.transformed, results.moved)
     ]
     val = round(results.val[metric], 5) if metric in results.val else None
     seconds, test = results.seconds, round(results.test[metric], 5)
     others = {name: {key: round(v, 5) for key, v in other.test.items()} for name, other in tests.items()}
-    return Cell(arm, fraction, results.seed, fold, results.epochs, seconds, val, test, transformed, moved, others)
+    return Cell(
+        *(arm, fraction, results.seed, fold, results.epochs, seconds),
+        *(val, test, transformed, moved, others, further),
+    )
 
 
 def _labels(files: Iterable[Path], runs: dict[Path, Results]) -> list[str]:

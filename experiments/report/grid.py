@@ -36,7 +36,8 @@ class Arm:
 class Cell:
     """One run of a study. The metrics are those of `run.Results`; the values of the monitored one.
 
-    ``tests`` holds all metrics of its further tests, by the name of the test.
+    ``further`` holds those other metrics of the test that the study names, ``tests`` all metrics of its further tests,
+    by the name of the test.
     """
 
     arm: str
@@ -50,6 +51,7 @@ class Cell:
     transformed: dict[str, float]
     moved: dict[str, float]
     tests: dict[str, dict[str, float]] = field(default_factory=dict)
+    further: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,11 @@ class Study:
     def tests(self) -> list[str]:
         """The further tests that all runs have had, in the order of the study."""
         return [name for name in self.cells[0].tests if all(name in cell.tests for cell in self.cells)]
+
+    @property
+    def further(self) -> list[str]:
+        """The other metrics that all runs have, in the order of the study."""
+        return [name for name in self.cells[0].further if all(name in cell.further for cell in self.cells)]
 
     def of(self, arm: str, fraction: float) -> list[Cell]:
         """Return the runs of an arm on a share of the examples."""
@@ -172,7 +179,8 @@ def _cell(values: Mapping[str, Any]) -> Cell:
     """Return a run that was read from JSON."""
     amounts = {key: {a: number(v) for a, v in values[key].items()} for key in ("transformed", "moved")}
     tests = {name: {key: number(v) for key, v in test.items()} for name, test in values.get("tests", {}).items()}
-    return Cell(**{**values, **amounts, "tests": tests, "test": number(values["test"])})
+    further = {key: number(v) for key, v in values.get("further", {}).items()}
+    return Cell(**{**values, **amounts, "tests": tests, "further": further, "test": number(values["test"])})
 
 
 def average(cells: Iterable[Cell], values: Iterable[float]) -> Mean:

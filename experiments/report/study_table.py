@@ -6,6 +6,7 @@ from typing import Any
 
 from experiments.data.transformation import named
 from experiments.report.grid import Mean, Study, average
+from experiments.report.style import metric_name
 from experiments.training.tasks.task import in_table
 
 
@@ -28,6 +29,7 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
     smallest mean over the factors and the test as it is, which need not be one of them.
     """
     shares, chosen = len(study.fractions) > 1, any(arm.chosen for arm in study.arms.values())
+    elsewhere = [(place, one) for place in study.tests for one in (study.metric, *study.further)]
     timed = any(arm.prediction for arm in study.arms.values())
     against = {(one.arm, one.fraction): one.text for one in study.paired}
     columns = [
@@ -36,7 +38,8 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
         *(["training share"] if shares else []),
         *["runs", "minutes", *(["ms"] if timed else []), f"test {study.metric.replace('_', ' ')}"],
         *([f"against {study.paired[0].against}"] if against else []),
-        *study.tests,
+        *map(metric_name, study.further),
+        *(place if one == study.metric else f"{place} {metric_name(one)}" for place, one in elsewhere),
         *(named(study.transformation).label(float(factor)) for factor in study.factors),
         *(["flatness"] if study.factors else []),
     ]
@@ -58,7 +61,8 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
                     *([_milliseconds(arm.prediction)] if timed else []),
                     written(metric, test),
                     *([against.get((name, fraction), "")] if against else []),
-                    *(written(metric, average(cells, (c.tests[name][metric] for c in cells))) for name in study.tests),
+                    *(written(other, average(cells, (c.further[other] for c in cells))) for other in study.further),
+                    *(written(one, average(cells, (c.tests[place][one] for c in cells))) for place, one in elsewhere),
                     *(written(metric, m) for m in means),
                     *flatness,
                 ]

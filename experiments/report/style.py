@@ -9,7 +9,7 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 
 from experiments.data.transformation import Transformation
 from experiments.files import whole
-from experiments.training.tasks.task import is_error
+from experiments.training.tasks.task import is_share
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # distinct for colour-blind readers (Okabe and Ito)
 DPI = 150
@@ -36,7 +36,8 @@ def metric_name(metric: str) -> str:
         >>> metric_name("balanced_accuracy"), metric_name("auroc")
         ('balanced accuracy', 'AUROC')
     """
-    return {"auroc": "AUROC", "mae": "MAE", "rmse": "RMSE", "r2": "R²"}.get(metric, metric.replace("_", " "))
+    names = {"auroc": "AUROC", "mae": "MAE", "rmse": "RMSE", "r2": "R²", "object_f1": "object F1"}
+    return names.get(metric, metric.replace("_", " "))
 
 
 def metric_axis(ax: Axes, metric: str, horizontal: bool = False) -> None:
@@ -44,7 +45,7 @@ def metric_axis(ax: Axes, metric: str, horizontal: bool = False) -> None:
 
     The axis of a metric without such limits is that of the values.
     """
-    if is_error(metric) or metric in ("components", "r2"):
+    if not is_share(metric):
         return
     axis, limits = (ax.xaxis, ax.set_xlim) if horizontal else (ax.yaxis, ax.set_ylim)
     lowest = ax.dataLim.x0 if horizontal else ax.dataLim.y0  # infinite before anything is drawn

@@ -88,7 +88,8 @@ def test_arms_on_views_share_a_training_and_all_are_tested_elsewhere(
 ) -> None:
     arms = {"plain": ["batch_size=4"], "on two": ["batch_size=4", "views.num_scales=2", "views.mode=max"]}
     tests = {"slow, or not": ["data.test_fold=3"]}
-    result, failed = run_study(*arguments(sounds, tmp_path, arms=arms, tests=tests))
+    grid: dict[str, Any] = {"arms": arms, "tests": tests, "metrics": ["balanced_accuracy"]}
+    result, failed = run_study(*arguments(sounds, tmp_path, **grid))
     assert not failed and len(commands) == 4  # one training, two further tests, and one on views
     assert capsys.readouterr().out.startswith("1/1  plain, ")
     plain, views = result.cells
@@ -97,18 +98,24 @@ def test_arms_on_views_share_a_training_and_all_are_tested_elsewhere(
     for cell, asked in (plain, []), (views, ["views.num_scales=2", "views.mode=max", "as_is=false"]):
         for fold, test in (2, cell.test), (3, cell.tests["slow, or not"]["accuracy"]):
             changes = [f"ckpt={folder}", f"++data.test_fold={fold}", f"output={tmp_path}/again", "rescale=[]", *asked]
-            assert test == pytest.approx(evaluated(*changes).test["accuracy"], abs=1e-5)
+            again = evaluated(*changes).test
+            assert test == pytest.approx(again["accuracy"], abs=1e-5)
+            further = cell.further if fold == 2 else cell.tests["slow, or not"]
+            assert further["balanced_accuracy"] == pytest.approx(again["balanced_accuracy"], abs=1e-5)
     columns, rows = table(result)
-    assert "slow, or not" in columns and [row[0] for row in rows] == ["plain", "on two"]
+    assert {"balanced accuracy", "slow, or not", "slow, or not balanced accuracy"} <= set(columns)
+    with pytest.raises(ValueError, match=r"no metric dice for study\.metrics, but accuracy"):
+        run_study(*arguments(sounds, tmp_path, **grid | {"metrics": ["dice"]}))
+    assert [row[0] for row in rows] == ["plain", "on two"]
     assert Study.load(tmp_path / "study.json") == result
     assert [one.difference for one in result.paired] == pytest.approx([views.test - plain.test], abs=2e-5)
     (predictions,) = folder.glob("views_*_predictions.csv")
     right = pd.read_csv(predictions)
     right.assign(predicted=right["truth"]).to_csv(predictions, index=False)
     commands.clear()
-    again, _ = run_study(*arguments(sounds, tmp_path, arms=arms, tests=tests))
+    resumed, _ = run_study(*arguments(sounds, tmp_path, **grid))
     assert commands == []
-    assert [one.difference for one in again.paired] == pytest.approx([1 - plain.test], abs=2e-5)  # of the arm's views
+    assert [one.difference for one in resumed.paired] == pytest.approx([1 - plain.test], abs=2e-5)  # of the arm's views
 
 
 def evaluated(*arguments: str) -> Results:
@@ -219,6 +226,7 @@ def test_a_training_has_one_thread_and_one_gpu_and_the_study_none_of_it(
         ({"fractions": 0.1}, "study.fractions=0.1 is not a list"),
         ({"arms": ["one"]}, r"study.arms=\['one'\] is not a mapping"),
         ({"arms": {"one": "model=mnet"}}, "the arm 'one' is not a list of overrides"),
+        ({"metrics": "auroc"}, "study.metrics=auroc is not a list"),
         ({"tests": {"one": "data=csv"}}, "the test 'one' is not a list of overrides"),
     ],
 )

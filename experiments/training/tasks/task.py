@@ -92,13 +92,23 @@ def headline(monitor: str, names: Sequence[str]) -> str:
 
 
 def is_error(metric: str) -> bool:
-    """Return whether a metric is an error: less is better, and it has no upper limit. Other metrics are shares.
+    """Return whether a metric is an error: less is better, and it has no upper limit.
 
     Example:
         >>> is_error("val_mae"), is_error("accuracy")
         (True, False)
     """
     return metric.endswith(("loss", "mae", "rmse"))
+
+
+def is_share(metric: str) -> bool:
+    """Return whether a metric is a share, from 0 to 1, which people write in percent.
+
+    Example:
+        >>> is_share("accuracy"), is_share("components"), is_share("mae")
+        (True, False, False)
+    """
+    return not (is_error(metric) or metric.endswith(("components", "r2")))
 
 
 def shown(name: str, value: float) -> str:
@@ -114,7 +124,7 @@ def shown(name: str, value: float) -> str:
 
 
 def in_table(metric: str, value: float, sign: str = "") -> str:
-    """Return a metric's value as it stands in the table of a study: shares in percent, errors in their own units.
+    """Return a metric's value as it stands in the table of a study: shares in percent, others in their own units.
 
     Args:
         metric: Name of the metric.
@@ -125,7 +135,7 @@ def in_table(metric: str, value: float, sign: str = "") -> str:
         >>> in_table("accuracy", 0.5), in_table("mae", 0.5), in_table("mae", 0.5, "+")
         ('50.0', '0.5', '+0.5')
     """
-    return _in_units(value, sign) if is_error(metric) else f"{100 * value:{sign}.1f}"
+    return f"{100 * value:{sign}.1f}" if is_share(metric) else _in_units(value, sign)
 
 
 def _in_units(value: float, sign: str = "") -> str:
