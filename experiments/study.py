@@ -119,6 +119,11 @@ def summary(
             for key, result in results.items()
         ],
         paired=against_first(list(arms), predictions, metric),
+        paired_tests={
+            name: against_first(list(arms), {key: tests[key][name].predictions for key in done}, metric)
+            for name in dict.fromkeys(name for some in others.values() for name in some)
+            if (done := [key for key in results if name in others[key]])
+        },
     )
 
 

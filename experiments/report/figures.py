@@ -88,7 +88,7 @@ def arms(study: Study, ax: Axes) -> None:
     tests = ["", *study.tests]
     for row, (arm, cells) in enumerate(_rows(study, ax).items()):
         for place, test in enumerate(tests):
-            mean = average(cells, (cell.tests[test][study.metric] if test else cell.test for cell in cells))
+            mean = average(cells, (study.value(cell, study.metric, test) for cell in cells))
             y = row + 0.8 * ((place + 0.5) / len(tests) - 0.5)
             _bar(study, ax, arm, y, mean, 0.8 / len(tests), test)
             if mean.deviation is not None:

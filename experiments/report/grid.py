@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -83,6 +84,7 @@ class Study:
         arms: The arms that it compares.
         cells: The runs.
         paired: Each arm against the first, on the same test examples. Empty: it is not known.
+        paired_tests: The same for the further tests, by name.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Study:
     arms: dict[str, Arm]
     cells: list[Cell]
     paired: list[Comparison] = field(default_factory=list)
+    paired_tests: dict[str, list[Comparison]] = field(default_factory=dict)
 
     @property
     def fractions(self) -> list[float]:
@@ -122,6 +125,16 @@ class Study:
         """Return the runs of an arm on a share of the examples."""
         return [cell for cell in self.cells if (cell.arm, cell.fraction) == (arm, fraction)]
 
+    def value(self, cell: Cell, metric: str, test: str = "") -> float:
+        """Return a metric of a run in a further test, or in its own, whose name is empty."""
+        if test:
+            return cell.tests[test][metric]
+        return cell.test if metric == self.metric else cell.further[metric]
+
+    def paired_in(self, test: str) -> list[Comparison]:
+        """Return the comparisons in a further test, or in that of the runs, whose name is empty."""
+        return self.paired_tests.get(test, []) if test else self.paired
+
     @property
     def hours(self) -> float:
         """The time of all trainings with their tests. Arms that differ in views alone share a training."""
@@ -140,13 +153,12 @@ class Study:
 
     @property
     def pairing(self) -> str:
-        """A sentence that states what the column of `paired` is; empty if there is none."""
+        """A sentence that states what the columns of `paired` and `paired_tests` are; empty if there are none."""
         if not self.paired:
             return ""
-        metrics, over = (
-            "; ".join(dict.fromkeys(values)) for values in zip(*((c.metric, c.over) for c in self.paired), strict=True)
-        )
-        tests = " and ".join(dict.fromkeys(c.test for c in self.paired if c.p is not None))
+        pairs = [*self.paired, *chain.from_iterable(self.paired_tests.values())]
+        metrics, over = ("; ".join(dict.fromkeys(of)) for of in zip(*((c.metric, c.over) for c in pairs), strict=True))
+        tests = " and ".join(dict.fromkeys(c.test for c in pairs if c.p is not None))
         return (
             f"“Against {self.paired[0].against}” is the difference of the {metrics.replace('_', ' ')} on the same "
             f"examples, with its 95 % interval (bootstrap over {over})" + (f"; p is of {tests}." if tests else ".")
@@ -169,8 +181,9 @@ class Study:
         try:
             values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             arms = {name: Arm(**arm) for name, arm in values.pop("arms").items()}
-            cells, paired = map(_cell, values.pop("cells")), [Comparison(**one) for one in values.pop("paired", [])]
-            return cls(**values, arms=arms, cells=list(cells), paired=paired)
+            cells, paired = map(_cell, values.pop("cells")), _comparisons(values.pop("paired", []))
+            tests = {name: _comparisons(some) for name, some in values.pop("paired_tests", {}).items()}
+            return cls(**values, arms=arms, cells=list(cells), paired=paired, paired_tests=tests)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{file} is not a study.json of experiments.study ({error})") from error
 
@@ -181,6 +194,10 @@ def _cell(values: Mapping[str, Any]) -> Cell:
     tests = {name: {key: number(v) for key, v in test.items()} for name, test in values.get("tests", {}).items()}
     further = {key: number(v) for key, v in values.get("further", {}).items()}
     return Cell(**{**values, **amounts, "tests": tests, "further": further, "test": number(values["test"])})
+
+
+def _comparisons(values: Iterable[Mapping[str, Any]]) -> list[Comparison]:
+    return [Comparison(**one) for one in values]
 
 
 def average(cells: Iterable[Cell], values: Iterable[float]) -> Mean:

@@ -1,11 +1,12 @@
 """The table of a study."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from statistics import mean
 from typing import Any
 
 from experiments.data.transformation import named
-from experiments.report.grid import Mean, Study, average
+from experiments.report.grid import Cell, Mean, Study, average
 from experiments.report.style import metric_name
 from experiments.training.tasks.task import in_table
 
@@ -29,17 +30,13 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
     smallest mean over the factors and the test as it is, which need not be one of them.
     """
     shares, chosen = len(study.fractions) > 1, any(arm.chosen for arm in study.arms.values())
-    elsewhere = [(place, one) for place in study.tests for one in (study.metric, *study.further)]
-    timed = any(arm.prediction for arm in study.arms.values())
-    against = {(one.arm, one.fraction): one.text for one in study.paired}
+    timed, places = any(arm.prediction for arm in study.arms.values()), ("", *study.tests)
     columns = [
         *["", "parameters"],
         *(["chosen on validation"] if chosen else []),
         *(["training share"] if shares else []),
-        *["runs", "minutes", *(["ms"] if timed else []), f"test {study.metric.replace('_', ' ')}"],
-        *([f"against {study.paired[0].against}"] if against else []),
-        *map(metric_name, study.further),
-        *(place if one == study.metric else f"{place} {metric_name(one)}" for place, one in elsewhere),
+        *["runs", "minutes", *(["ms"] if timed else [])],
+        *chain.from_iterable(_columns(study, place) for place in places),
         *(named(study.transformation).label(float(factor)) for factor in study.factors),
         *(["flatness"] if study.factors else []),
     ]
@@ -59,15 +56,30 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
                     *([f"{fraction:.0%}"] if shares else []),
                     *[str(len(cells)), f"{mean(cell.seconds for cell in cells) / 60:.1f}"],
                     *([_milliseconds(arm.prediction)] if timed else []),
-                    written(metric, test),
-                    *([against.get((name, fraction), "")] if against else []),
-                    *(written(other, average(cells, (c.further[other] for c in cells))) for other in study.further),
-                    *(written(one, average(cells, (c.tests[place][one] for c in cells))) for place, one in elsewhere),
+                    *chain.from_iterable(_values(study, place, cells) for place in places),
                     *(written(metric, m) for m in means),
                     *flatness,
                 ]
             )
     return columns, rows
+
+
+def _columns(study: Study, place: str) -> list[str]:
+    """Return the columns of a further test, or of the test of the runs, whose name is empty."""
+    compared = [f"{place} against {one.against}".strip() for one in study.paired_in(place)[:1]]
+    others = [f"{place} {metric_name(metric)}".strip() for metric in study.further]
+    return [place or f"test {study.metric.replace('_', ' ')}", *compared, *others]
+
+
+def _values(study: Study, place: str, cells: Sequence[Cell]) -> list[str]:
+    """Return the values of the runs of a row in `_columns`."""
+    monitored, *others = (
+        written(metric, average(cells, (study.value(cell, metric, place) for cell in cells)))
+        for metric in (study.metric, *study.further)
+    )
+    paired, row = study.paired_in(place), (cells[0].arm, cells[0].fraction)
+    compared = [next((one.text for one in paired if (one.arm, one.fraction) == row), "")] if paired else []
+    return [monitored, *compared, *others]
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -109,6 +109,9 @@ def test_arms_on_views_share_a_training_and_all_are_tested_elsewhere(
     assert [row[0] for row in rows] == ["plain", "on two"]
     assert Study.load(tmp_path / "study.json") == result
     assert [one.difference for one in result.paired] == pytest.approx([views.test - plain.test], abs=2e-5)
+    (elsewhere,) = result.paired_tests["slow, or not"]
+    places = [cell.tests["slow, or not"]["accuracy"] for cell in (views, plain)]
+    assert elsewhere.difference == pytest.approx(places[0] - places[1], abs=2e-5)
     (predictions,) = folder.glob("views_*_predictions.csv")
     right = pd.read_csv(predictions)
     right.assign(predicted=right["truth"]).to_csv(predictions, index=False)

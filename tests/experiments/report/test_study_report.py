@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from experiments.report import figures, page
 from experiments.report.grid import Arm, Cell, Mean, Study, average
+from experiments.report.paired import Comparison
 from experiments.report.study_table import table
 from experiments.report.tables import show
 
@@ -116,6 +117,23 @@ def test_further_metrics_stand_behind_the_first_and_again_for_each_further_test(
     assert spread == ["3.25 ± 0", "25.0 ± 0.0", "12.5 ± 0"]
     older = [replace(cells[0], further={}), *cells[1:]]
     assert "components" not in table(study(cells=older))[0]
+
+
+def test_arms_are_compared_in_further_tests_as_well(tmp_path: Path) -> None:
+    at_home, elsewhere = (
+        Comparison("ours", "plain", 1.0, "accuracy", difference, None, None, None, examples, examples)
+        for difference, examples in ((0.125, 20), (0.25, 28))
+    )
+    cells = [replace(one, tests={"eyes": {"accuracy": 0.25}}) for one in study().cells]
+    compared = study(cells=cells, paired=[at_home], paired_tests={"eyes": [elsewhere]})
+    columns, rows = table(compared)
+    of_ours = dict(zip(columns, rows[-1], strict=True))
+    assert of_ours["against plain"] == "+12.5" and of_ours["eyes against plain"] == "+25.0"
+    assert list(of_ours).index("eyes against plain") == list(of_ours).index("eyes") + 1
+    assert dict(zip(columns, rows[0], strict=True))["eyes against plain"] == ""
+    assert "bootstrap over 20 test examples; 28 test examples)" in compared.pairing
+    compared.save(tmp_path / "study.json")
+    assert Study.load(tmp_path / "study.json") == compared
 
 
 def test_the_hours_of_a_study_count_a_training_once() -> None:
