@@ -27,28 +27,29 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
 
     If arms are compared on the same test examples, a column has the differences from the first arm. ``minutes`` are
     those of a training with its tests, ``ms`` the time of a prediction, and ``flatness`` is the largest less the
-    smallest mean over the factors and the test as it is, which need not be one of them.
+    smallest mean over the factors and the test as it is, which need not be one of them. Further metrics come last.
     """
     shares, chosen = len(study.fractions) > 1, any(arm.chosen for arm in study.arms.values())
-    timed, places = any(arm.prediction for arm in study.arms.values()), ("", *study.tests)
+    timed, tests = any(arm.prediction for arm in study.arms.values()), ("", *study.tests)
+    further = [(metric, test) for test in tests for metric in study.further]
     columns = [
         *["", "parameters"],
         *(["chosen on validation"] if chosen else []),
         *(["training share"] if shares else []),
         *["runs", "minutes", *(["ms"] if timed else [])],
-        *chain.from_iterable(_columns(study, place) for place in places),
+        *chain.from_iterable(_columns(study, test) for test in tests),
         *(named(study.transformation).label(float(factor)) for factor in study.factors),
         *(["flatness"] if study.factors else []),
+        *(f"{test} {metric_name(metric)}".strip() for metric, test in further),
     ]
-    rows, metric = [], study.metric
+    rows = []
     for name, arm in study.arms.items():
         for fraction in study.fractions:
             if not (cells := study.of(name, fraction)):
                 continue
-            test = average(cells, (cell.test for cell in cells))
             means = [average(cells, (cell.transformed[factor] for cell in cells)) for factor in study.factors]
-            values = [m.value for m in (test, *means)]
-            flatness = [in_table(metric, max(values) - min(values))] if means else []
+            values = [m.value for m in (_mean(study, study.metric, "", cells), *means)]
+            flatness = [in_table(study.metric, max(values) - min(values))] if means else []
             rows.append(
                 [
                     *[name, f"{arm.parameters:,}"],
@@ -56,30 +57,30 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
                     *([f"{fraction:.0%}"] if shares else []),
                     *[str(len(cells)), f"{mean(cell.seconds for cell in cells) / 60:.1f}"],
                     *([_milliseconds(arm.prediction)] if timed else []),
-                    *chain.from_iterable(_values(study, place, cells) for place in places),
-                    *(written(metric, m) for m in means),
+                    *chain.from_iterable(_values(study, test, cells) for test in tests),
+                    *(written(study.metric, m) for m in means),
                     *flatness,
+                    *(written(metric, _mean(study, metric, test, cells)) for metric, test in further),
                 ]
             )
     return columns, rows
 
 
-def _columns(study: Study, place: str) -> list[str]:
+def _columns(study: Study, test: str) -> list[str]:
     """Return the columns of a further test, or of the test of the runs, whose name is empty."""
-    compared = [f"{place} against {one.against}".strip() for one in study.paired_in(place)[:1]]
-    others = [f"{place} {metric_name(metric)}".strip() for metric in study.further]
-    return [place or f"test {study.metric.replace('_', ' ')}", *compared, *others]
+    compared = [f"{test} against {one.against}".strip() for one in study.paired_in(test)[:1]]
+    return [test or f"test {study.metric.replace('_', ' ')}", *compared]
 
 
-def _values(study: Study, place: str, cells: Sequence[Cell]) -> list[str]:
+def _values(study: Study, test: str, cells: Sequence[Cell]) -> list[str]:
     """Return the values of the runs of a row in `_columns`."""
-    monitored, *others = (
-        written(metric, average(cells, (study.value(cell, metric, place) for cell in cells)))
-        for metric in (study.metric, *study.further)
-    )
-    paired, row = study.paired_in(place), (cells[0].arm, cells[0].fraction)
+    paired, row = study.paired_in(test), (cells[0].arm, cells[0].fraction)
     compared = [next((one.text for one in paired if (one.arm, one.fraction) == row), "")] if paired else []
-    return [monitored, *compared, *others]
+    return [written(study.metric, _mean(study, study.metric, test, cells)), *compared]
+
+
+def _mean(study: Study, metric: str, test: str, cells: Sequence[Cell]) -> Mean:
+    return average(cells, (study.value(cell, metric, test) for cell in cells))
 
 
 def _milliseconds(seconds: float | None) -> str:
