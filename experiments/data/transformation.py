@@ -47,6 +47,11 @@ class Transformation(ABC):
                 f"{self.greatest:g}"
             )
 
+    @property
+    def neutral(self) -> float:
+        """The amount that changes nothing."""
+        return 1.0 if self.logarithmic else 0.0
+
     def label(self, amount: float) -> str:
         """Return an amount as people write it."""
         return f"{amount:g}{self.unit}"

@@ -1,6 +1,7 @@
 """The pictures of a study."""
 
 from collections.abc import Callable, Sequence
+from math import ceil, floor
 from pathlib import Path
 from textwrap import fill
 
@@ -58,9 +59,9 @@ def share(study: Study, ax: Axes) -> None:
 
 
 def factors(study: Study, ax: Axes) -> None:
-    """Draw the metric against the factor by which the test examples are transformed, with a band."""
+    """Draw the metric against the amount by which the test examples are transformed, 1 or 0° included, with a band."""
     label_axes(ax, "", study.transformation, f"test {metric_name(study.metric)}")
-    _against_factors(study, ax, lambda cell, factor: cell.transformed[factor])
+    _against_amounts(study, ax, study.at)
     if study.chance is not None:
         ax.axhline(study.chance, color=GREY, linestyle=":", label="chance")
     _finish(ax, study)
@@ -69,16 +70,16 @@ def factors(study: Study, ax: Axes) -> None:
 def moved(study: Study, ax: Axes) -> None:
     """Draw how far the logits move when the test examples are transformed."""
     label_axes(ax, "", study.transformation, "distance between the logits, relative")
-    _against_factors(study, ax, lambda cell, factor: cell.moved[factor])
+    _against_amounts(study, ax, lambda cell, amount: cell.moved.get(amount, 0.0))
     ax.set_ylim(bottom=0)
     ax.legend()
 
 
 def bars(study: Study, ax: Axes) -> None:
-    """Draw the mean over all factors, and the worst of them as a mark. The arms of a network have one colour."""
+    """Draw the mean over all amounts, and the worst of them as a mark. The arms of a network have one colour."""
     worst = max if is_error(study.metric) else min
     for row, (arm, cells) in enumerate(_rows(study, ax).items()):
-        means = [average(cells, (cell.transformed[factor] for cell in cells)).value for factor in study.factors]
+        means = [average(cells, (study.at(cell, amount) for cell in cells)).value for amount in study.amounts]
         ax.plot([worst(means)] * 2, [row - 0.32, row + 0.32], color="black", linewidth=1.5)
         _bar(study, ax, arm, row, Mean(sum(means) / len(means)))
 
@@ -120,11 +121,11 @@ def _bar(study: Study, ax: Axes, arm: str, y: float, mean: Mean, height: float =
     ax.annotate(text, (end, y), (5, 0), textcoords="offset points", va="center", fontsize=8)
 
 
-def _against_factors(study: Study, ax: Axes, value: Callable[[Cell, str], float]) -> None:
-    numbers = [float(factor) for factor in study.factors]
+def _against_amounts(study: Study, ax: Axes, value: Callable[[Cell, str], float]) -> None:
+    numbers = [float(amount) for amount in study.amounts]
     for number, arm in enumerate(study.arms):
         if cells := study.of(arm, study.fractions[-1]):
-            means = [average(cells, [value(cell, factor) for cell in cells]) for factor in study.factors]
+            means = [average(cells, [value(cell, amount) for cell in cells]) for amount in study.amounts]
             _line(ax, number, arm, numbers, means)
     factor_axis(ax, numbers, named(study.transformation))
 
@@ -139,6 +140,9 @@ def _line(ax: Axes, number: int, label: str, x: Sequence[float], means: Sequence
 
 def _finish(ax: Axes, study: Study) -> None:
     metric_axis(ax, study.metric)
+    if is_share(study.metric):  # unlike bars, lines can begin above 0: at the tenth below the lowest
+        low, high = ax.dataLim.intervaly
+        ax.set_ylim(max(0, floor(10 * low) / 10), 1.02 if high > 0.9 else ceil(10 * high) / 10)
     columns = max(1, min(3, 90 // max(map(len, ax.get_legend_handles_labels()[1]))))  # as wide as the picture
     ax.figure.legend(loc="outside lower center", ncols=columns, fontsize=8)  # clear of the lines and of their labels
 

@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from experiments.data.source import Fold
+from experiments.data.transformation import named
 from experiments.files import finite, write_text
 from experiments.report.paired import Comparison
 from experiments.results import number
@@ -112,6 +113,12 @@ class Study:
         return sorted(shared, key=float)
 
     @property
+    def amounts(self) -> list[str]:
+        """The factors, and the one that changes nothing, of the test as it is; none without factors."""
+        neutral = [f"{named(self.transformation).neutral:g}"] if self.factors else []
+        return sorted({float(amount): amount for amount in (*neutral, *self.factors)}.values(), key=float)
+
+    @property
     def tests(self) -> list[str]:
         """The further tests that all runs have had, in the order of the study."""
         return [name for name in self.cells[0].tests if all(name in cell.tests for cell in self.cells)]
@@ -124,6 +131,10 @@ class Study:
     def of(self, arm: str, fraction: float) -> list[Cell]:
         """Return the runs of an arm on a share of the examples."""
         return [cell for cell in self.cells if (cell.arm, cell.fraction) == (arm, fraction)]
+
+    def at(self, cell: Cell, amount: str) -> float:
+        """Return the metric of a run on examples that are transformed by one of `amounts`."""
+        return cell.transformed.get(amount, cell.test)
 
     def value(self, cell: Cell, metric: str, test: str = "") -> float:
         """Return a metric of a run in a further test, or in its own, whose name is empty."""

@@ -134,6 +134,23 @@ def test_arms_are_compared_in_further_tests_as_well(tmp_path: Path) -> None:
     assert Study.load(tmp_path / "study.json") == compared
 
 
+def test_the_test_as_it_is_stands_among_the_sizes_and_angles_of_a_picture() -> None:
+    halves = [replace(one, transformed={"0.5": 0.25, "2": 0.5}, moved={"0.5": 0.3, "2": 0.6}) for one in study().cells]
+    sizes = study(cells=halves, transformation="size")
+    assert sizes.amounts == ["0.5", "1", "2"] and study().amounts == ["0.5", "1", "2"]
+    for paint, middle in (figures.factors, 0.61), (figures.moved, 0.0):
+        ax = Figure().subplots()
+        paint(sizes, ax)
+        xs, ys = map(np.asarray, ax.lines[0].get_data())
+        assert xs.tolist() == [0.5, 1, 2] and ys[1] == pytest.approx(middle, abs=1e-6)
+    ax = Figure().subplots()
+    figures.factors(study(cells=[replace(one, arm="plain", test=0.55) for one in halves], chance=None), ax)
+    assert ax.get_ylim() == (0.2, 0.6)  # lines between 0.25 and 0.55
+    turned = [replace(one, transformed={"45": 0.5}) for one in study().cells]
+    assert study(cells=turned, transformation="angle").amounts == ["0", "45"]
+    assert study(cells=[replace(one, transformed={}) for one in study().cells]).amounts == []
+
+
 def test_the_hours_of_a_study_count_a_training_once() -> None:
     arms = {"plain": Arm(["experiment=a"]), "plain, four scales": Arm(["experiment=a", "views.num_scales=4"])}
     cells = [replace(cell(arm, seed=seed), seconds=1800.0) for arm in arms for seed in (0, 1, 2)]
