@@ -4,7 +4,8 @@ ESC50 ?= data/ESC-50
 WEIGHTS = esc10 urbansound8k digits_rotated digits_rotated_plain vessels nuclei
 ON_SCALES = model.base=1.41421356 model.num_scales=4 model.readout=gated model.dropout=0.3 \
 	augment.rescale.low=0.5 augment.rescale.high=2 'rescale=[]'
-SECOND = '~augment.turn' model.dropout=0.1 data.val_share=0 # turned images are blurred; validation has settled the recipe
+SECOND = augment.turn=null model.dropout=0.1 data.val_share=0 # turned images are blurred; validation has settled the recipe
+TURNED = 'augment.turn={_target_:experiments.data.image.transforms.Rotate,degrees:180,fill:null}' data.crop=96 data.foreground=0.5
 ON_SPEEDS = model.base=3/2 model.num_scales=4 model.finer=1 model.dropout=0.2 \
 	augment.speed.low=0.5 augment.speed.high=2 trainer.precision=bf16-mixed
 
@@ -63,10 +64,9 @@ runs/weights/vessels/results.json: | .venv/installed
 		optimizer.lr=0.003 trainer.max_epochs=4 folder=$(@D)
 
 runs/weights/nuclei/results.json: | .venv/installed
-	$(BIN)/python -m experiments.train experiment=monuseg_unet $(ON_SCALES) test=false folder=$(@D)_first
+	$(BIN)/python -m experiments.train experiment=monuseg_unet $(ON_SCALES) $(TURNED) test=false folder=$(@D)_first
 	$(BIN)/python -m experiments.train experiment=monuseg_unet $(ON_SCALES) $(SECOND) weights=$(@D)_first \
-		data.crop=128 data.foreground=0 optimizer.lr=0.002 scheduler.pct_start=0.1 trainer.max_epochs=4 \
-		'rescale=[0.5,2]' folder=$(@D)
+		optimizer.lr=0.002 scheduler.pct_start=0.1 trainer.max_epochs=4 'rescale=[0.5,2]' folder=$(@D)
 
 # Writes docs/results.md from the studies in runs/studies, and docs/models.md
 results: .venv/installed

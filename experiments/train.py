@@ -84,7 +84,7 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
     if cfg.weights is not None and before is None:
         start_from(network, cfg.weights)
     module = Classifier(network, task, optimizer, scheduler, cfg.wavelet_loss, cfg.seed, card)
-    transforms = [instantiate(node) for node in (cfg.augment or {}).values()]
+    transforms = [instantiate(node) for node in (cfg.augment or {}).values() if node is not None]
     batches = Batches(source, cfg.batch_size, cfg.num_workers, cfg.seed, cfg.fraction, transforms)
     check_monitored(trainer, scheduler, source.validated)
     with interruptible(run):
