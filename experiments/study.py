@@ -121,7 +121,7 @@ def summary(
         paired=against_first(list(arms), predictions, metric),
         paired_tests={
             name: against_first(list(arms), {key: tests[key][name].predictions for key in done}, metric)
-            for name in dict.fromkeys(name for some in others.values() for name in some)
+            for name in cfg.study.get("tests") or {}
             if (done := [key for key in results if name in others[key]])
         },
     )

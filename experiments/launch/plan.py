@@ -43,9 +43,8 @@ class Plan:
             raise ValueError(
                 "study.arms, fractions, seeds and folds need at least one entry each; [null] is the data's own fold"
             )
-        study.setdefault("metrics", [])
         for key in "arms", "fractions", "seeds", "folds", "metrics":
-            if not isinstance(study[key], dict if key == "arms" else list):
+            if not isinstance(study.get(key, []), dict if key == "arms" else list):
                 raise ValueError(f"study.{key}={study[key]} is not a {'mapping' if key == 'arms' else 'list'}")
         self.tests: dict[str, list[str]] = study.get("tests") or {}
         for what, entries in ("arm", study["arms"]), ("test", self.tests):

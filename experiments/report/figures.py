@@ -61,7 +61,7 @@ def share(study: Study, ax: Axes) -> None:
 def factors(study: Study, ax: Axes) -> None:
     """Draw the metric against the amount by which the test examples are transformed, 1 or 0° included, with a band."""
     label_axes(ax, "", study.transformation, f"test {metric_name(study.metric)}")
-    _against_amounts(study, ax, study.at)
+    _against_amounts(study, ax, Cell.at)
     if study.chance is not None:
         ax.axhline(study.chance, color=GREY, linestyle=":", label="chance")
     _finish(ax, study)
@@ -79,7 +79,7 @@ def bars(study: Study, ax: Axes) -> None:
     """Draw the mean over all amounts, and the worst of them as a mark. The arms of a network have one colour."""
     worst = max if is_error(study.metric) else min
     for row, (arm, cells) in enumerate(_rows(study, ax).items()):
-        means = [average(cells, (study.at(cell, amount) for cell in cells)).value for amount in study.amounts]
+        means = [average(cells, (cell.at(amount) for cell in cells)).value for amount in study.amounts]
         ax.plot([worst(means)] * 2, [row - 0.32, row + 0.32], color="black", linewidth=1.5)
         _bar(study, ax, arm, row, Mean(sum(means) / len(means)))
 

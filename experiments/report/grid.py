@@ -55,6 +55,10 @@ class Cell:
     tests: dict[str, dict[str, float]] = field(default_factory=dict)
     further: dict[str, float] = field(default_factory=dict)
 
+    def at(self, amount: str) -> float:
+        """Return the metric on examples that are transformed by one of `Study.amounts`."""
+        return self.transformed.get(amount, self.test)
+
 
 @dataclass(frozen=True)
 class Mean:
@@ -131,10 +135,6 @@ class Study:
     def of(self, arm: str, fraction: float) -> list[Cell]:
         """Return the runs of an arm on a share of the examples."""
         return [cell for cell in self.cells if (cell.arm, cell.fraction) == (arm, fraction)]
-
-    def at(self, cell: Cell, amount: str) -> float:
-        """Return the metric of a run on examples that are transformed by one of `amounts`."""
-        return cell.transformed.get(amount, cell.test)
 
     def value(self, cell: Cell, metric: str, test: str = "") -> float:
         """Return a metric of a run in a further test, or in its own, whose name is empty."""

@@ -48,7 +48,7 @@ def table(study: Study) -> tuple[list[str], list[list[str]]]:
             if not (cells := study.of(name, fraction)):
                 continue
             means = [average(cells, (cell.transformed[factor] for cell in cells)) for factor in study.factors]
-            values = [m.value for m in (_mean(study, study.metric, "", cells), *means)]
+            values = [average(cells, (cell.at(amount) for cell in cells)).value for amount in study.amounts]
             flatness = [in_table(study.metric, max(values) - min(values))] if means else []
             rows.append(
                 [
