@@ -72,7 +72,7 @@ def moved(study: Study, ax: Axes) -> None:
     label_axes(ax, "", study.transformation, "distance between the logits, relative")
     _against_amounts(study, ax, lambda cell, amount: cell.moved.get(amount, 0.0))
     ax.set_ylim(bottom=0)
-    ax.legend()
+    _legend(ax)
 
 
 def bars(study: Study, ax: Axes) -> None:
@@ -143,6 +143,10 @@ def _finish(ax: Axes, study: Study) -> None:
     if is_share(study.metric):  # unlike bars, lines can begin above 0: at the tenth below the lowest
         low, high = ax.dataLim.intervaly
         ax.set_ylim(max(0, floor(10 * low) / 10), 1.02 if high > 0.9 else ceil(10 * high) / 10)
+    _legend(ax)
+
+
+def _legend(ax: Axes) -> None:
     columns = max(1, min(3, 90 // max(map(len, ax.get_legend_handles_labels()[1]))))  # as wide as the picture
     ax.figure.legend(loc="outside lower center", ncols=columns, fontsize=8)  # clear of the lines and of their labels
 
