@@ -132,6 +132,8 @@ def export(cfg: DictConfig) -> tuple[Path, float]:
         raise ValueError(f"out={file} must end in {ending}")
     if not file.parent.is_dir():
         raise FileNotFoundError(f"{file.parent} not found; create this folder for {file.name}, or set out=…")
+    if cfg.views.thickness is not None:
+        raise ValueError(f"views.thickness={cfg.views.thickness} depends on data and cannot be exported; leave it out")
     network, card = load_network(checkpoint, trust := as_list(cfg.trust))
     task = card.task(trust)
     network.requires_grad_(False)

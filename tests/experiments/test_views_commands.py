@@ -50,16 +50,17 @@ def test_a_predicted_map_turns_with_the_image(mode: str, tmp_path: Path, monkeyp
     assert differ["views"] == 0 < differ["plain"]
 
 
+@pytest.mark.parametrize("chosen", [("views.rotations=4", "views.mode=confident"), ("views.thickness=1.5",)])
 def test_maps_on_views_are_computed_tile_by_tile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    chosen: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = saved(unet(), tmp_path / "run", "segmentation", Image(3), CLASSES)
     Picture.fromarray(pixels(120, 150)).save(tmp_path / "a.png")
-    views = "views.num_scales=2", "views.rotations=4", "views.mode=confident"
     maps = []
     for tile in 1024, 64:
         where = tmp_path / str(tile)
-        assert command(monkeypatch, folder, f"files=[{tmp_path}/a.png]", f"maps={where}", f"tile={tile}", *views) == 0
+        keys = f"maps={where}", f"tile={tile}", "views.num_scales=2", *chosen
+        assert command(monkeypatch, folder, f"files=[{tmp_path}/a.png]", *keys) == 0
         maps.append(np.array(Picture.open(where / "a.png")))
     assert "warning" not in capsys.readouterr().err
     assert (maps[0] == maps[1]).mean() > 0.999  # tiles add up in another order
@@ -151,3 +152,10 @@ def test_the_exported_network_is_that_on_views(
     with torch.no_grad():
         torch.testing.assert_close(torch.as_tensor(y), net(x), rtol=0, atol=1e-5)
     assert json.loads(about["views"]) == views and json.loads(about["min_size"]) == net.min_size
+
+
+def test_a_network_that_chooses_by_thickness_is_not_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = saved(unet(), tmp_path / "run", "segmentation", Image(3), CLASSES)
+    monkeypatch.setattr(sys, "argv", ["export", f"ckpt={folder}", "views.num_scales=2", "views.thickness=5"])
+    with pytest.raises(SystemExit, match=r"views.thickness=5 depends on data and cannot be exported; leave it out"):
+        export.main()

@@ -7,7 +7,8 @@ On the group           ``GroupConv1d``, ``GroupConv2d``, ``BatchNorm``, ``MaxPoo
 To a vector            ``Readout``, ``GatedReadout``
 To a map               ``MapReadout``, ``GatedMapReadout``
 To upright levels      ``OrientationPool``
-Any network            ``equivariant`` on all views, ``Canonicalize`` on the view that a small network chooses
+Any network            ``equivariant`` on all views, ``Canonicalize`` on the view that a small network chooses,
+                       ``CanonicalizeThickness`` on the one that the network's own map chooses, by ``mean_thickness``
 Any dimension          ``LiftingConv``, ``GroupConv``
 =====================  =============================================================================================
 """
@@ -25,6 +26,7 @@ from wavenets.nn.map_readout import GatedMapReadout, MapReadout
 from wavenets.nn.norm import BatchNorm
 from wavenets.nn.pool import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d, OrientationPool
 from wavenets.nn.readout import GatedReadout, Readout
+from wavenets.nn.thickness import CanonicalizeThickness, mean_thickness
 from wavenets.nn.views import PerLevel, Views
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm",
     "Canonicalize",
+    "CanonicalizeThickness",
     "GatedMapReadout",
     "GatedReadout",
     "GroupConv",
@@ -48,4 +51,5 @@ __all__ = [
     "Readout",
     "Views",
     "equivariant",
+    "mean_thickness",
 ]

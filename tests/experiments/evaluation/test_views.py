@@ -76,9 +76,22 @@ def test_the_least_size_is_that_of_the_coarsest_view(network: Any, views: dict[s
         net(torch.randn(2, 1, *[least - 1] * network.ndim))
 
 
+def images() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(1, 2, 3, padding=1))
+
+
+@torch.no_grad()
+def test_a_thickness_chooses_the_scale() -> None:
+    network, x = images(), torch.randn(3, 1, 40, 50)
+    net = on_views(network, Segmentation(2), {"num_scales": 3, "base": "3/2", "thickness": 0.1})
+    grid = Grid(2, "3/2")
+    _, finer, coarsest = grid.views(x, 3)  # the coarsest: all that is found is thicker than a tenth of a pixel
+    assert torch.equal(net(x), grid.upscale(grid.upscale(network(coarsest), finer.shape[2:]), (40, 50)))
+    assert net.min_size == 3  # pixels of which the coarsest view has one
+
+
 def test_a_network_of_another_library_is_of_the_dimensions_of_its_convolutions() -> None:
-    images = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1))
-    y = on_views(images, Segmentation(2), {"rotations": 4, "num_scales": 2})(torch.randn(1, 1, 9, 12))
+    y = on_views(images(), Segmentation(2), {"rotations": 4, "num_scales": 2})(torch.randn(1, 1, 9, 12))
     assert y.shape == (1, 2, 9, 12)
     sounds = nn.Sequential(nn.Conv1d(1, 4, 3), nn.AdaptiveAvgPool1d(1), nn.Flatten())
     assert on_views(sounds, MultiClass(4), {"num_scales": 2})(torch.randn(3, 1, 30)).shape == (3, 4)
@@ -119,5 +132,15 @@ def test_values_that_do_not_fit_the_network_are_named() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             on_views(sounds, MultiClass(4), views)
+    for views, message in (
+        ({"thickness": 0}, "views.thickness=0 is not a number of pixels above 0"),
+        ({"thickness": "thin"}, "views.thickness=thin is not a number of pixels above 0"),
+        ({"thickness": 3}, "views.thickness=3 has no effect on one view; set views.num_scales as well"),
+        ({"thickness": 3, "num_scales": 2, "rotations": 4, "mode": "mean"}, "leave out views.rotations=4, views.mode"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            on_views(images(), Segmentation(2), views)
+    with pytest.raises(ValueError, match=r"views.thickness=3 is for maps"):
+        on_views(cnn(), MultiClass(4), {"thickness": 3, "num_scales": 2})
     with pytest.raises(ValueError, match=r"views.mode=confident is for classes"):
         on_views(cnn(), Regression(4), {"num_scales": 2, "mode": "confident"})
