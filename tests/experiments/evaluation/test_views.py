@@ -125,19 +125,21 @@ def test_wrong_values_are_named(views: dict[str, Any], message: str) -> None:
 
 def test_values_that_do_not_fit_the_network_are_named() -> None:
     sounds = MNet(3, num_classes=4)
-    for views, message in (
+    of_sounds: list[tuple[dict[str, Any], str]] = [
         ({"rotations": 4}, "views.rotations=4 is for images"),
         ({"mirrored": True}, "views.mirrored=True is for images"),
         ({"num_scales": 2, "base": 1.4142}, "views.base=1.4142: in 1D base must be a ratio"),
-    ):
+    ]
+    for views, message in of_sounds:
         with pytest.raises(ValueError, match=message):
             on_views(sounds, MultiClass(4), views)
-    for views, message in (
+    of_maps: list[tuple[dict[str, Any], str]] = [
         ({"thickness": 0}, "views.thickness=0 is not a number of pixels above 0"),
         ({"thickness": "thin"}, "views.thickness=thin is not a number of pixels above 0"),
         ({"thickness": 3}, "views.thickness=3 has no effect on one view; set views.num_scales as well"),
         ({"thickness": 3, "num_scales": 2, "rotations": 4, "mode": "mean"}, "leave out views.rotations=4, views.mode"),
-    ):
+    ]
+    for views, message in of_maps:
         with pytest.raises(ValueError, match=message):
             on_views(images(), Segmentation(2), views)
     with pytest.raises(ValueError, match=r"views.thickness=3 is for maps"):
