@@ -120,3 +120,16 @@ def count_components(numbers: np.ndarray, number: int) -> int:
     ends = np.concatenate(links, axis=1) - 1
     graph = coo_array((np.ones(ends.shape[1]), (ends[0], ends[1])), shape=(total, total))
     return int(connected_components(graph, directed=False, return_labels=False)) if total else 0
+
+
+def mean_thickness(numbers: np.ndarray) -> float | None:
+    """Return how thick what is not class 0 is, in pixels, see ``wavenets.nn.mean_thickness``; None without boundary."""
+    area = sides = 0
+    above = numbers[:1] > 0
+    for band in bands(numbers):
+        found = np.concatenate([above, band > 0])
+        area += int(np.count_nonzero(band))
+        for here, there in (found[1:], found[:-1]), (found[1:, 1:], found[1:, :-1]):
+            sides += int(np.count_nonzero(here != there))
+        above = found[-1:]
+    return 2 * area / sides if sides else None

@@ -17,6 +17,7 @@ from experiments.evaluation.map_files import (
     array,
     count_components,
     count_pixels,
+    mean_thickness,
     write_overlay,
     write_png,
 )
@@ -82,7 +83,8 @@ def predict_map(
             write_overlay(written["overlay"], thumbnail(image, OVERLAY), numbers)
         share = (count_pixels(numbers, len(classes)) / (height * width)).tolist()
         components = [count_components(numbers, number) for number in range(len(classes))]
-    return MapPrediction(file, classes, height, width, share, components, written), numbers
+        thickness = mean_thickness(numbers)
+    return MapPrediction(file, classes, height, width, share, components, thickness, written), numbers
 
 
 def segment(

@@ -29,6 +29,8 @@ class MapPrediction:
         width: Width of the image and of the map, in pixels.
         share: Share of the pixels that each class has.
         components: Number of connected components of each class; pixels that share an edge or a corner are connected.
+        thickness: Mean thickness in pixels of all that is not the first class, see ``wavenets.nn.mean_thickness``. None
+            if it has no boundary.
         written: The files that were written, by what they are: ``map``, ``probabilities``, ``overlay``.
     """
 
@@ -38,6 +40,7 @@ class MapPrediction:
     width: int
     share: Sequence[float]
     components: Sequence[int]
+    thickness: float | None
     written: Mapping[str, Path] = field(default_factory=dict)
 
     @property
@@ -49,7 +52,8 @@ class MapPrediction:
         """Return the line of the file in a CSV file."""
         shares = {f"share_{name}": share for name, share in zip(self.classes, self.share, strict=True)}
         counts = {f"components_{name}": count for name, count in zip(self.classes, self.components, strict=True)}
-        return {"file": self.file, "height": self.height, "width": self.width, **shares, **counts}
+        size = {"height": self.height, "width": self.width}
+        return {"file": self.file, **size, **shares, **counts, "thickness": self.thickness}
 
     def to_dict(self) -> Row:
         """Return plain values, for JSON."""
@@ -59,6 +63,7 @@ class MapPrediction:
             "width": self.width,
             "share": dict(zip(self.classes, self.share, strict=True)),
             "components": dict(zip(self.classes, self.components, strict=True)),
+            "thickness": self.thickness,
             **{name: str(path) for name, path in self.written.items()},
         }
 

@@ -63,6 +63,7 @@ def test_maps_are_those_of_the_network(
         for number, name in enumerate(CLASSES[:classes]):
             assert float(row[f"share_{name}"]) == pytest.approx((truth == number).mean(), abs=0.01)
             assert int(row[f"components_{name}"]) == entry["components"][name] > 0
+        assert float(row["thickness"]) == entry["thickness"] > 0
         assert Picture.open(entry["overlay"]).size == truth.shape[::-1]
     assert Picture.open(tmp_path / "maps" / "c.png").mode == "P"
     assert Path(written["predictions"][-1]["map"]).name == "e.tif"

@@ -20,11 +20,13 @@ from experiments.evaluation.map_files import (
     array,
     count_components,
     count_pixels,
+    mean_thickness,
     palette,
     write_overlay,
     write_png,
 )
 from experiments.evaluation.maps import Put, predict_map
+from wavenets import nn
 
 
 @settings(deadline=None)
@@ -34,6 +36,8 @@ def test_components_across_bands(numbers: np.ndarray) -> None:
         patch.setattr(map_files, "BAND", 3 * numbers.shape[1])
         for number in range(4):
             assert count_components(numbers, number) == skimage.measure.label(numbers == number, connectivity=2).max()
+        thickness = float(nn.mean_thickness(torch.from_numpy(numbers > 0)[None]))
+        assert mean_thickness(numbers) == pytest.approx(thickness if 0 < (numbers > 0).mean() < 1 else None)
         assert count_pixels(numbers, 4).tolist() == [(numbers == number).sum() for number in range(4)]
 
 
