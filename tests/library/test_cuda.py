@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tests.library.networks import actions, features, network, noise
 from wavenets import Grid, Levels, equivariant, tiles
 from wavenets.models import CNN, MNet, Network, OneDCNN, ResNet, SampleCNN, ScalogramNet, UNet
-from wavenets.nn import Canonicalize, GroupConv2d, LiftingConv1d
+from wavenets.nn import Canonicalize, CanonicalizeThickness, GroupConv2d, LiftingConv1d
 from wavenets.testing import assert_equivariant, assert_map_equivariant, equivariance_error
 
 if not torch.cuda.is_available():
@@ -149,10 +149,11 @@ def test_a_network_on_views_calculates_what_it_does_on_a_cpu(mode: str) -> None:
 def test_a_canonical_view_is_the_one_on_a_cpu() -> None:
     net = nn.Conv2d(1, 2, 3, padding=1).double()
     score = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).double()
-    chosen = Canonicalize(net, score, Grid(2, 2**0.5, rotations=4), 3)
     x = noise(5, 1, 37, 52, dtype=torch.float64)
-    expected = chosen(x)
-    assert (chosen.cuda()(x.cuda()).cpu() - expected).norm() <= 1e-9 * expected.norm()
+    by_score = Canonicalize(net, score, Grid(2, 2**0.5, rotations=4), 3)
+    for chosen in by_score, CanonicalizeThickness(net, 1.3, Grid(2, 2**0.5), 3):
+        expected = chosen.cpu()(x)
+        assert (chosen.cuda()(x.cuda()).cpu() - expected).norm() <= 1e-9 * expected.norm()
 
 
 def test_tiles_are_exact() -> None:

@@ -27,7 +27,8 @@ class MapReadout(Reduction):
 
     Note:
         Confidence alone does not measure scale: it chose well for a released network for vessels, and chose a too
-        coarse or too fine scale for other networks. See ``Canonicalize`` for a learned score.
+        coarse or too fine scale for other networks. See ``CanonicalizeThickness``, and ``Canonicalize`` for a learned
+        score.
 
     Shape:
         Levels (B, C, L_i) -> (B, C, L), or (B, C, H_i, W_i) -> (B, C, H, W): the size of level 0.
