@@ -121,11 +121,17 @@ def composed(overrides: tuple[str, ...]) -> tuple[int, str]:
         cfg = compose("train", list(overrides))
     except HydraException as error:
         raise ValueError(mistake("train", list(overrides))) from error
-    values = OmegaConf.to_container(cfg, resolve=False)
-    assert isinstance(values, dict)
+    values = _without_nulls(OmegaConf.to_container(cfg, resolve=False))
     for key in "folder", "test", "hydra":
         values.pop(key, None)
     return cfg.trainer.max_epochs, _digest(values)
+
+
+def _without_nulls(values: Any) -> Any:
+    """Return values without keys that are null, so that a new key of a later version does not start new runs."""
+    if isinstance(values, dict):
+        return {key: _without_nulls(value) for key, value in values.items() if value is not None}
+    return values
 
 
 def _digest(values: Any) -> str:

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from experiments import evaluate
 from experiments.launch import local as pool
 from experiments.launch.job import Job, Test, config_dir
-from experiments.launch.plan import Plan
+from experiments.launch.plan import Plan, composed
 from experiments.report.grid import Arm, Cell, Study
 from experiments.report.study_table import table
 from experiments.results import Results
@@ -43,6 +43,12 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     monkeypatch.setattr(pool, "run", run)
     return seen
+
+
+def test_a_new_key_that_is_null_does_not_start_new_runs() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        former, later, other = (composed((given,))[1] for given in ("seed=0", "+views.new=null", "+views.new=1"))
+    assert former == later != other
 
 
 def test_a_grid_chooses_on_validation_and_tests_no_other(
