@@ -147,8 +147,13 @@ def _finish(ax: Axes, study: Study) -> None:
 
 
 def _legend(ax: Axes) -> None:
-    columns = max(1, min(3, 90 // max(map(len, ax.get_legend_handles_labels()[1]))))  # as wide as the picture
-    ax.figure.legend(loc="outside lower center", ncols=columns, fontsize=8)  # clear of the lines and of their labels
+    """Put a legend below the picture, clear of the lines and of their labels; the figure becomes as high as needed."""
+    names = ax.get_legend_handles_labels()[1]
+    columns = max(1, min(3, 90 // max(map(len, names))))  # as wide as the picture
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    figure.set_figheight(3.6 + 0.2 * ceil(len(names) / columns))
+    figure.legend(loc="outside lower center", ncols=columns, fontsize=8)
 
 
 # name: what it shows, whether a study has it, how it is drawn
