@@ -80,17 +80,16 @@ class CanonicalizeThickness(Canonicalize):
         """Return the score of every view of every example, (B, views).
 
         With t the thickness, view k is nearest to training if t lies between l_k and l_(k+1), where l_k = thickness ·
-        base^(k - ½), and k = 0 is the signal itself. The score k·t - Σ l_j over 0 < j ≤ k, which is the same from l_k
-        on and below, is then the highest: from one view to the next it increases by t - l_k. Times the length of the
-        boundary it adds up over tiles, as t is a ratio of sums.
+        base^(k - ½), and k = 0 is the signal itself. There the score k·t - Σ l_j over j ≤ k is the highest, since from
+        one view to the next it increases by t - l_k. Times the length of the boundary it adds up over tiles, as t is a
+        ratio of sums.
         """
         steps = torch.arange(len(views), dtype=torch.float64) - self.views.finer
-        limits = self.thickness * float(self.views.grid.base) ** (steps - 0.5)
-        totals = limits.cumsum(0)
-        found = _foreground(self.network(views[self.views.finer]), views[self.views.finer])
+        limits = (self.thickness * float(self.views.grid.base) ** (steps - 0.5)).cumsum(0)
+        signal = views[self.views.finer]
+        found = _foreground(self.network(signal), signal)
         area, boundary = _area(found)[:, None], _boundary(found)[:, None]
-        totals = totals - totals[self.views.finer]
-        return (2 * steps.to(area.device) * area - totals.to(area.device) * boundary).float()
+        return (2 * steps.to(area.device) * area - limits.to(area.device) * boundary).float()
 
     def extra_repr(self) -> str:
         return f"thickness={self.thickness:g}"
