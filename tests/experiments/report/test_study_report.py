@@ -1,12 +1,14 @@
 """The JSON of a study, its table, its pictures and the page."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import stdev
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.report import figures, page
@@ -280,16 +282,19 @@ def test_a_picture_of_a_study_is_whole_or_not_there(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_legend_of_long_names_is_within_the_picture_and_covers_nothing() -> None:
-    names = [f"sizes augmented, as many multiply-adds, {n}" for n in range(8)]
+@pytest.mark.parametrize("paint", [figures.factors, figures.moved])
+@pytest.mark.parametrize("arms", [2, 14])
+def test_the_legend_of_long_names_is_within_the_picture_and_covers_nothing(
+    arms: int, paint: Callable[[Study, Axes], None]
+) -> None:
+    names = [f"sizes augmented, as many multiply-adds, {n}" for n in range(arms)]
     figure = Figure(figsize=(7, 4.2), layout="constrained")
-    figures.factors(
-        study(arms={name: Arm([]) for name in names}, cells=[cell(name) for name in names]), ax := figure.subplots()
-    )
+    paint(study(arms={name: Arm([]) for name in names}, cells=[cell(name) for name in names]), ax := figure.subplots())
     figure.draw_without_rendering()
     place = figure.legends[0].get_window_extent()
     assert figure.bbox.x0 <= place.x0 and place.x1 <= figure.bbox.x1
     assert figure.bbox.y0 <= place.y0 and place.y1 <= ax.xaxis.label.get_window_extent().y0
+    assert 2.3 <= ax.get_window_extent().height / figure.dpi <= 3.3  # inches for the lines, whatever the legend needs
 
 
 def test_the_page_is_made_of_the_studies_alone(tmp_path: Path) -> None:
