@@ -1,5 +1,6 @@
 """The precision that a network calculates in is the fast one of its device."""
 
+import platform
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,28 @@ def test_bfloat16_is_not_emulated(
         network(torch.ones(1, 1, 5))
     assert dtypes == [dtype, dtype]
     assert ("no instructions for bfloat16" in caplog.text) != has
+
+
+@pytest.mark.parametrize(
+    "machine, onednn, avx512_bf16, amx, has",
+    [
+        ("x86_64", False, False, False, False),  # AVX2
+        ("x86_64", True, False, False, False),  # AVX-512 without the extension
+        ("AMD64", True, True, False, True),
+        ("x86_64", True, False, True, True),
+        ("aarch64", True, False, False, True),
+        ("aarch64", False, False, False, False),
+    ],
+)
+def test_a_cpu_has_bfloat16_if_it_has_instructions_for_it(
+    machine: str, onednn: bool, avx512_bf16: bool, amx: bool, has: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert device.has_bfloat16() == has
 
 
 @pytest.mark.parametrize("accelerator, precision", [("cpu", "bf16-mixed"), ("auto", "bf16"), ("gpu", "bf16-mixed")])
