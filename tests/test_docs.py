@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from docs import models, released
+from docs import best_scale, models, released
 from wavenets.models import CNN, MNet
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +71,11 @@ def test_the_table_of_models_is_up_to_date() -> None:
         (line,) = (line for line in lines if line.startswith(f"| `{choice}` "))
         row = models.row(choice, [])
         assert line.split("|")[:-2] == row.split("|")[:-2]  # without the accuracy
+
+
+def test_the_table_of_the_best_scales_is_that_of_its_file() -> None:
+    table = best_scale.table(json.loads(best_scale.FILE.read_text()))
+    assert table in (ROOT / "docs" / "guide" / "canonical.md").read_text()
 
 
 def test_the_table_of_the_released_network_is_that_of_its_file(tmp_path: Path) -> None:
