@@ -48,8 +48,12 @@ def run(
         try:
             while waiting or running:
                 for slot in sorted(set(range(processes)) - set(running))[: len(waiting)]:
-                    running[slot] = start(job := waiting.pop(0), gpus[slot % len(gpus)] if gpus else None), job
-                wait([process.sentinel for process, _ in running.values()], timeout=1)
+                    job = waiting.pop(0)
+                    if job.file.exists():  # since another process that runs this study has finished it
+                        tell(job, True)
+                    else:
+                        running[slot] = start(job, gpus[slot % len(gpus)] if gpus else None), job
+                wait([process.sentinel for process, _ in running.values()], timeout=1 if running else 0)
                 show([job for _, job in running.values()])
                 for slot, (process, job) in list(running.items()):
                     if not process.is_alive():

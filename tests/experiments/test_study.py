@@ -207,6 +207,29 @@ def test_processes_take_turns_and_failures_are_reported(tmp_path: Path, monkeypa
     assert max(most) == 2 and set(gpus) == {"4", "7"}
 
 
+def test_what_another_process_finishes_meanwhile_is_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [job(tmp_path, name) for name in "abc"]
+    started, told = [], []
+
+    def start(job: Job, gpu: str | None) -> Any:
+        def work() -> None:
+            for finished in {job, jobs[1]}:  # the other process finishes b while this one is at a
+                finished.folder.mkdir(exist_ok=True)
+                finished.file.touch()
+
+        started.append(job.name)
+        process = fork.Process(target=work)
+        process.start()
+        return process
+
+    monkeypatch.setattr(pool, "start", start)
+    assert pool.run(jobs, 1, lambda job, well: told.append((job.name, well))) == []
+    assert started == ["a", "c"]
+    assert told == [("a", True), ("b", True), ("c", True)]
+
+
 def test_a_training_has_one_thread_and_one_gpu_and_the_study_none_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
