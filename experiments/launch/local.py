@@ -47,13 +47,12 @@ def run(
     with _progress() as show:
         try:
             while waiting or running:
-                for slot in sorted(set(range(processes)) - set(running))[: len(waiting)]:
-                    job = waiting.pop(0)
-                    if job.file.exists():  # since another process that runs this study has finished it
-                        tell(job, True)
-                    else:
-                        running[slot] = start(job, gpus[slot % len(gpus)] if gpus else None), job
-                wait([process.sentinel for process, _ in running.values()], timeout=1 if running else 0)
+                for slot in sorted(set(range(processes)) - set(running)):
+                    while waiting and waiting[0].file.exists():  # another process that runs this study has finished it
+                        tell(waiting.pop(0), True)
+                    if waiting:
+                        running[slot] = start(job := waiting.pop(0), gpus[slot % len(gpus)] if gpus else None), job
+                wait([process.sentinel for process, _ in running.values()], timeout=1)
                 show([job for _, job in running.values()])
                 for slot, (process, job) in list(running.items()):
                     if not process.is_alive():

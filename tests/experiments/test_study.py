@@ -180,7 +180,7 @@ def test_a_wrong_number_of_processes(processes: Any, tmp_path: Path) -> None:
 
 def test_processes_take_turns_and_failures_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     running: list[Any] = []
-    most, gpus, told = [], [], {}
+    most, gpus, reported = [], [], {}
 
     def start(job: Job, gpu: str | None) -> Any:
         def work() -> None:
@@ -201,9 +201,9 @@ def test_processes_take_turns_and_failures_are_reported(tmp_path: Path, monkeypa
     jobs = [job(tmp_path, name) for name in ("a", "bad", "b", "c", "d", "done", "a")]
     jobs[5].folder.mkdir()
     jobs[5].file.touch()
-    failed = pool.run(jobs, 2, lambda job, well: told.update({job.name: well}))
+    failed = pool.run(jobs, 2, lambda job, well: reported.update({job.name: well}))
     assert failed == [jobs[1]]
-    assert told == {"a": True, "bad": False, "b": True, "c": True, "d": True}
+    assert reported == {"a": True, "bad": False, "b": True, "c": True, "d": True}
     assert max(most) == 2 and set(gpus) == {"4", "7"}
 
 
@@ -211,7 +211,7 @@ def test_what_another_process_finishes_meanwhile_is_not_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = [job(tmp_path, name) for name in "abc"]
-    started, told = [], []
+    started, reported = [], []
 
     def start(job: Job, gpu: str | None) -> Any:
         def work() -> None:
@@ -225,9 +225,9 @@ def test_what_another_process_finishes_meanwhile_is_not_run_again(
         return process
 
     monkeypatch.setattr(pool, "start", start)
-    assert pool.run(jobs, 1, lambda job, well: told.append((job.name, well))) == []
+    assert pool.run(jobs, 1, lambda job, well: reported.append((job.name, well))) == []
     assert started == ["a", "c"]
-    assert told == [("a", True), ("b", True), ("c", True)]
+    assert reported == [("a", True), ("b", True), ("c", True)]
 
 
 def test_a_training_has_one_thread_and_one_gpu_and_the_study_none_of_it(
