@@ -11,57 +11,39 @@ import json
 import sys
 from pathlib import Path
 
-import torch
-from torch import Tensor
+from rich.progress import track
 
-from docs.released import SIZES
+from docs.scales import SIZES, Scales
 from experiments import load
-from experiments.data.image.geometry import resize
 from experiments.data.sets.monuseg import MoNuSeg
 from experiments.files import write_json
-from experiments.training.tasks.segmentation import classes_of
 from wavenets import Grid
 from wavenets.nn import CanonicalizeThickness
 
 THICKNESS, FINER = 10.1, 1  # see pretrained/nuclei/README.md
-WAYS = "as it is", "scale by thickness, of four", "scale by thickness, of five", "best of five by the truth"
 FILE = Path(__file__).with_suffix(".json")
 
 
-def counts(found: Tensor, truth: Tensor) -> Tensor:
-    """Return twice the common area of two masks, and the sum of their areas."""
-    return torch.stack([2 * (found & truth).sum(), found.sum() + truth.sum()])
-
-
-def of_ways(net: CanonicalizeThickness, image: Tensor, truth: Tensor) -> Tensor:
-    """Return the counts of an image in each of ``WAYS``."""
-    views = net.views(image[None])
-    maps = [net.answers(views, torch.tensor([view])) for view in range(len(views))]
-    each = torch.stack([counts(classes_of(logits)[0] == 1, truth) for logits in maps])
-    scores = net.scores(views)[0]
-    chosen = FINER, FINER + int(scores[FINER:].argmax()), int(scores.argmax()), int((each[:, 0] / each[:, 1]).argmax())
-    return each[list(chosen)]
-
-
-@torch.inference_mode()
 def measure(root: Path) -> dict[str, list[float]]:
-    """Return the Dice coefficient over all pixels at each size, for each way."""
+    """Return the Dice coefficient over all pixels in percent at each size, for each way to choose a scale."""
     network = load(FILE.parents[1] / "pretrained" / "nuclei").network
     net = CanonicalizeThickness(network, THICKNESS, Grid(2, base=2**0.5), num_scales=5, finer=FINER).eval()
-    total = torch.zeros(len(SIZES), len(WAYS), 2)
     tests = MoNuSeg(root).split("test")
-    for item in range(len(tests)):
-        image, mask = tests[item]
-        nuclei = mask % 256 == 1  # a mask has numbers of objects times 256 as well
-        total += torch.stack([of_ways(net, resize(image, size), resize(nuclei, size)) for size in SIZES])
-        print(f"{item + 1} of {len(tests)} images", flush=True)
-    return dict(zip(WAYS, (total[..., 0] / total[..., 1]).T.tolist(), strict=True))
+    examples = (tests[item][:2] for item in track(range(len(tests)), "images"))
+    scales = Scales(net, examples, {"thickness": net.scores})
+    thickness = scales.scores["thickness"]
+    return {
+        "as it is": scales.dice(FINER),
+        "scale by thickness, of four": scales.dice(FINER + thickness[..., FINER:].argmax(2)),
+        "scale by thickness, of five": scales.dice(thickness.argmax(2)),
+        "best of five by the truth": scales.best(),
+    }
 
 
 def table(dice: dict[str, list[float]]) -> str:
-    """Return the Dice coefficients in percent, as Markdown."""
+    """Return the Dice coefficients as Markdown."""
     lines = [f"| | {' | '.join(f'×{size:g}' for size in SIZES)} |", f"|---{'|--:' * len(SIZES)}|"]
-    lines += [f"| {' | '.join([way, *(f'{100 * value:.1f}' for value in values)])} |" for way, values in dice.items()]
+    lines += [f"| {' | '.join([way, *(f'{value:.1f}' for value in values)])} |" for way, values in dice.items()]
     return "\n".join(lines)
 
 

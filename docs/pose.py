@@ -17,15 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from docs.scales import SIZES, Example, Scales, Score
 from experiments.data.image.colour import ColourJitter, StainJitter
-from experiments.data.image.geometry import crop, flip, resize, rotate
+from experiments.data.image.geometry import crop, flip, rotate
 from experiments.data.image.image_set import Examples
 from experiments.data.sets.monuseg import MoNuSeg
 from experiments.training.tasks.segmentation import Segmentation
 from wavenets import Grid
 from wavenets.losses import pose
 from wavenets.models import UNet
-from wavenets.nn import Canonicalize, MapReadout, PerLevel
+from wavenets.nn import Canonicalize
+from wavenets.nn.map_readout import mean_confidence
 
 INTRO = """# A learned score of the scale, on tissue of other organs
 
@@ -44,12 +46,10 @@ it is, the best of 0, 0.5, 1, 2 and 4 on three validation images at the five mag
 `python -m docs.pose data/MoNuSeg` measures it.
 """
 ORGANS = {"kumar_same": "of training", "kumar_other": "others"}
-SIZES = 0.5, 0.71, 1, 1.41, 2
 SCALES, FINER, GRID = 5, 2, Grid(2, 2**0.5)
 STEPS, POSE_STEPS, BATCH, SIDE = 1500, 1200, 16, 64
 MIDDLE = 400  # pixels a side of the test images
 PREFERENCES = 0, 0.5, 1, 2, 4
-Example = tuple[Tensor, Tensor]
 
 
 def batch(examples: Sequence[Example], rng: np.random.Generator) -> Example:
@@ -114,51 +114,18 @@ def scored(network: nn.Module, examples: Sequence[Example], augment: Sequence[Ca
     return net.eval()
 
 
-class Measured:
-    """Images at the five magnifications: the truth of each view, what the scores say of it, and which is surest.
+def by(scales: Scales, score: str, preference: float = 0) -> list[float]:
+    """Return the Dice coefficient of each size if the scale is that of a score, with a preference for size 1."""
+    return scales.dice((scales.scores[score] + preference * (np.arange(SCALES) == FINER)).argmax(2))
 
-    Args:
-        examples: Images and masks.
-        nets: Networks at the scale of a learned score, by name.
-    """
 
-    @torch.inference_mode()
-    def __init__(self, examples: Sequence[Example], nets: dict[str, Canonicalize]) -> None:
-        shape = len(SIZES), len(examples), SCALES
-        self.counts = np.zeros((*shape, 2))  # twice the pixels in common, and the sum of both
-        self.scores = {name: np.zeros(shape) for name in nets}
-        self.surest = np.zeros(shape[:2], int)
-        net = Canonicalize(next(iter(nets.values())).network, nn.Identity(), GRID, SCALES, FINER)
-        answers, readout = PerLevel(net.network), MapReadout("confident")
-        for i, size in enumerate(SIZES):
-            for j, (image, mask) in enumerate(examples):
-                x, truth = resize(image, size)[None], resize(mask, size)[None] > 0
-                self.surest[i, j] = int(readout.chosen(answers(net.views(x)))[0])
-                for name, scored in nets.items():
-                    self.scores[name][i, j] = scored.scores(scored.views(x))[0].numpy()
-                for net.choice in range(SCALES):
-                    found = net(x)[:, 0] > 0
-                    both = int((found & truth).sum())
-                    self.counts[i, j, net.choice] = 2 * both, int(found.sum()) + int(truth.sum())
-
-    def dice(self, chosen: np.ndarray) -> list[float]:
-        """Return the Dice coefficient of each size if these views are chosen, (sizes, images)."""
-        counts = np.take_along_axis(self.counts, chosen[..., None, None], 2).sum((1, 2))
-        return [float(100 * common / both) for common, both in counts]
-
-    def by(self, score: str, preference: float = 0) -> list[float]:
-        """Return the Dice coefficient of each size if the scale is that of a score, with a preference for size 1."""
-        return self.dice((self.scores[score] + preference * (np.arange(SCALES) == FINER)).argmax(2))
-
-    def rows(self, preferences: dict[str, float]) -> dict[str, list[float]]:
-        """Return the Dice coefficient of each way to choose."""
-        rows = {"as they are": self.dice(np.full(self.surest.shape, FINER)), "the surest": self.dice(self.surest)}
-        for name, preference in preferences.items():
-            rows[name] = self.by(name)
-            rows[f"{name}, with a preference of {preference:g}"] = self.by(name, preference)
-        with np.errstate(invalid="ignore"):
-            best = np.nan_to_num(self.counts[..., 0] / self.counts[..., 1]).argmax(2)
-        return {**rows, "the best by the labels": self.dice(best)}
+def rows(scales: Scales, preferences: dict[str, float]) -> dict[str, list[float]]:
+    """Return the Dice coefficient of each way to choose a scale."""
+    ways = {"as they are": scales.dice(FINER), "the surest": by(scales, "the surest")}
+    for name, preference in preferences.items():
+        ways[name] = by(scales, name)
+        ways[f"{name}, with a preference of {preference:g}"] = by(scales, name, preference)
+    return {**ways, "the best by the labels": scales.best()}
 
 
 def middle(examples: Examples) -> list[Example]:
@@ -179,13 +146,16 @@ def main() -> None:
     network = trained(examples, task)
     robust = StainJitter(0.2), ColourJitter(0.2, 0.2, 0.2, 0.05)
     nets = {"a score": scored(network, examples, ()), "a score, augmented": scored(network, examples, robust)}
-    validation = Measured(middle(val), nets)
-    preferences = {name: max(PREFERENCES, key=lambda p: sum(validation.by(name, p))) for name in nets}
+    net = Canonicalize(network, nn.Identity(), GRID, SCALES, FINER)
+    scores: dict[str, Score] = {name: scored.scores for name, scored in nets.items()}
+    scores["the surest"] = lambda views: torch.stack([mean_confidence(network(view)) for view in views], 1)
+    validation = Scales(net, middle(val), scores)
+    preferences = {name: max(PREFERENCES, key=lambda p: sum(by(validation, name, p))) for name in nets}
     table, lines = [], ["| organs | scale | " + " | ".join(f"×{size:g}" for size in SIZES) + " |"]
     lines.append("|---|---|" + "--:|" * len(SIZES))
     for name, source in sources.items():
         test = source.split("test")
-        for row, values in Measured(middle(test), nets).rows(preferences).items():
+        for row, values in rows(Scales(net, middle(test), scores), preferences).items():
             table.append({"organs": name, "images": len(test), "scale": row, "sizes": SIZES, "dice": values})
             cells = " | ".join(f"{value:.1f}" for value in values)
             lines.append(f"| {ORGANS[name]} ({len(test)}) | {row} | {cells} |")

@@ -19,6 +19,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from docs.scales import SIZES
 from examples.released_network import THRESHOLD, images, released
 from experiments import load
 from experiments.data.image.geometry import resize
@@ -26,7 +27,6 @@ from experiments.files import whole, write_json
 from wavenets import Grid
 from wavenets.nn import MapReadout, PerLevel, Views
 
-SIZES = 0.5, 0.71, 1, 1.41, 2
 STYLES = {
     "as it is": {"color": "tab:orange", "marker": "o"},
     "mean of five scales": {"color": "tab:gray", "marker": "s", "linestyle": "--"},

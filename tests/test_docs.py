@@ -6,14 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import setuptools
 import torch
 from PIL import Image
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from docs import best_scale, models, released
+from docs.scales import SIZES, Scales
+from experiments.data.inputs import INSTANCE
+from wavenets import Grid
 from wavenets.models import CNN, MNet
+from wavenets.nn import Canonicalize
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
@@ -71,6 +77,27 @@ def test_the_table_of_models_is_up_to_date() -> None:
         (line,) = (line for line in lines if line.startswith(f"| `{choice}` "))
         row = models.row(choice, [])
         assert line.split("|")[:-2] == row.split("|")[:-2]  # without the accuracy
+
+
+def test_the_scale_of_each_image_can_be_chosen() -> None:
+    torch.manual_seed(0)
+    found = nn.Conv2d(1, 1, 1)
+    nn.init.ones_(found.weight), nn.init.constant_(found.bias, -0.5)  # type: ignore[arg-type]
+    net = Canonicalize(found, nn.Identity(), Grid(2, 2), num_scales=3, finer=1).eval()
+    images = [(torch.rand(1, 24, 30) ** power).round() for power in (1, 3)]
+    nothing = torch.zeros(1, 24, 30)
+    examples = [(image, image[0].long() + 2 * INSTANCE) for image in images] + [(nothing, nothing[0].long())]
+    scales = Scales(net, examples, {"coarse": lambda views: torch.arange(len(views))[None] / 2})
+    at = SIZES.index(1)
+    assert scales.dice(1)[at] == 100 and scales.best()[at] == 100  # scale 1 is the image as it is, which is its mask
+    assert (scales.scores["coarse"] == [0, 0.5, 1]).all() and scales.scores["coarse"].shape == (3, len(SIZES), 3)
+    chosen = np.ones((3, len(SIZES)), int)
+    chosen[1] = 2
+    with torch.inference_mode():
+        coarse = net.answers(net.views(images[1][None]), torch.tensor([2]))[0, 0] > 0
+    first, second = (image[0] == 1 for image in images)
+    common, both = 2 * first.sum() + 2 * (coarse & second).sum(), 2 * first.sum() + coarse.sum() + second.sum()
+    assert scales.dice(chosen)[at] == pytest.approx(float(100 * common / both), rel=1e-6) and common < both
 
 
 def test_the_table_of_the_best_scales_is_that_of_its_file() -> None:
