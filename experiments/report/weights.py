@@ -21,7 +21,7 @@ from wavenets.models import Network
 from wavenets.models.pretrained import WEIGHTS
 
 # The part of a run's configuration that is published, without the places of the data and the devices.
-TOLD = (
+PUBLISHED = (
     *("name", "seed", "batch_size", "fraction", "rescale", "wavelet_loss"),
     *("model", "data", "augment", "task", "optimizer", "scheduler", "trainer"),
 )
@@ -53,7 +53,7 @@ def about(network: Network | LogMelCNN, card: Card, results: Results) -> dict[st
     """Return what is published of a network: its card, its inputs, and its results."""
     source = checked(build(card.config["data"]))
     x = source.split("test")[0][0]
-    config = {key: card.config[key] for key in TOLD if key in card.config}
+    config = {key: card.config[key] for key in PUBLISHED if key in card.config}
     config["data"] = {key: value for key, value in config["data"].items() if key not in PLACES}
     config["trainer"] = {key: value for key, value in config["trainer"].items() if key in TRAINER}
     folds = source.folds
