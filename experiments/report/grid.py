@@ -80,7 +80,7 @@ class Study:
     Attributes:
         name: Name of the study.
         title: Title, in a few words.
-        about: Description, in a few sentences.
+        about: Description, in a few sentences; each line is a paragraph.
         metric: The metric of all numbers, such as ``"accuracy"``.
         transformation: Name of the transformation of the test examples, such as ``"playback speed"``.
         test_examples: Number of test examples of a fold.

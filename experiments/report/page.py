@@ -60,7 +60,7 @@ def write(runs: Path, docs: Path) -> Path:
 def section(study: Study, folder: Path) -> str:
     """Return the Markdown of a study, and draw its pictures."""
     columns, rows = table(study)
-    lines = [f"## {study.title}", "", study.about, ""]
+    lines = [f"## {study.title}", "", study.about.replace("\n", "\n\n"), ""]
     epochs = sorted({cell.epochs for cell in study.cells})
     ran = f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else f"{epochs[0]}"
     seeds, folds = (len({getattr(cell, key) for cell in study.cells}) for key in ("seed", "fold"))

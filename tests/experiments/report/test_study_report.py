@@ -301,13 +301,13 @@ def test_the_page_is_made_of_the_studies_alone(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"run experiments\.study first"):
         page.write(tmp_path / "runs", tmp_path / "docs")
     (tmp_path / "runs" / "any").mkdir(parents=True)
-    study(missing=2).save(tmp_path / "runs" / "any" / "study.json")
+    study(missing=2, about="Of nothing.\nAgainst us: all.").save(tmp_path / "runs" / "any" / "study.json")
     file = page.write(tmp_path / "runs", tmp_path / "docs")
     text = file.read_text()
     assert (
         "## A study" in text and "`study=tiny`: 3 seeds, 1 fold, 1,000 test examples each, 12 epochs; 0.0 hours" in text
     )
-    assert "2 runs are missing." in text
+    assert "\nOf nothing.\n\nAgainst us: all.\n" in text and "2 runs are missing." in text
     assert "| ours | 4,321 |  | 100% | 3 | 0.1 | 81.0 ± 1.0 | 40.5 ± 0.5 | 81.0 ± 1.0 | 16.2 ± 0.2 | 64.8 |" in text
     for line in text.splitlines():
         if line.startswith("!["):
