@@ -15,6 +15,7 @@ from experiments.report import figures, page
 from experiments.report.grid import Arm, Cell, Mean, Study, average
 from experiments.report.paired import Comparison
 from experiments.report.study_table import table
+from experiments.report.style import DPI, save
 from experiments.report.tables import show
 
 
@@ -258,6 +259,15 @@ def test_further_tests_have_bars_below(tmp_path: Path) -> None:
     expected = [value for test in (0.61, 0.71, 0.81) for value in (test, test / 2)]
     assert [bar.get_width() for bar in ax.patches] == pytest.approx(expected)  # type: ignore[attr-defined]
     assert [text.get_text() for text in ax.texts][:2] == ["61.0%", "30.5% other"]
+
+
+def test_numbers_beside_bars_are_within_the_picture(tmp_path: Path) -> None:
+    tests = {"organs of which there were many": {"accuracy": 0.8}}
+    cells = [replace(cell, transformed={}, moved={}, tests=tests) for cell in study().cells]
+    figure = Figure(figsize=(7, 4.2), layout="constrained", dpi=DPI)
+    figures.arms(study(cells=cells), ax := figure.subplots())
+    save(figure, tmp_path / "arms.png")
+    assert max(text.get_window_extent().x1 for text in ax.texts) <= figure.bbox.x1
 
 
 def test_pictures_are_drawn_where_there_is_something_to_show(tmp_path: Path) -> None:
