@@ -37,6 +37,8 @@ def draw(study: Study, folder: Path) -> dict[str, Path]:
         paint(study, figure.subplots())
         title = title.format(metric=metric_name(study.metric), transformation=study.transformation)
         figure.suptitle(title[0].upper() + title[1:], fontsize=11)
+        for _ in range(3):  # numbers beside bars move when the layout makes room for them
+            figure.draw_without_rendering()
         files[title] = folder / f"{study.name}_{picture}.png"
         save(figure, files[title])
     return files

@@ -25,8 +25,6 @@ def label_axes(ax: Axes, title: str, x: str, y: str) -> None:
 
 def save(figure: Figure, file: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
-    for _ in range(3):  # numbers beside bars move when the layout makes room for them
-        figure.draw_without_rendering()
     with whole(file) as unfinished:
         figure.savefig(unfinished, dpi=DPI, format="png")
 

@@ -99,6 +99,17 @@ def test_a_rescaled_image_is_seen_at_the_same_scale(base: float) -> None:
     assert torch.equal(net(x), grid.upscale(net(smaller), x.shape[2:]))
 
 
+@pytest.mark.parametrize(("widths", "times"), [((5, 5), 1), ((5, 10), 3)])
+def test_a_network_is_applied_once_if_all_examples_stay_as_they_are(widths: tuple[int, int], times: int) -> None:
+    network, sizes = Bright(), list[torch.Size]()
+    network.register_forward_hook(lambda _, args, output: sizes.append(args[0].shape))
+    net = CanonicalizeThickness(network, 5, Grid(2, 2), 3, finer=1).eval()
+    x = torch.cat([bands(width, 64) for width in widths])
+    y, views = net(x), net.views(x)
+    assert len(sizes) == times and sizes[0] == x.shape
+    assert torch.equal(y, net.answers(views, net.scores(views).argmax(1)))
+
+
 def test_nothing_and_everything() -> None:
     for finer in 0, 1:
         net = CanonicalizeThickness(Bright(), 4, Grid(2, 2), 4, finer).eval()

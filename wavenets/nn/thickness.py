@@ -34,6 +34,7 @@ class CanonicalizeThickness(Canonicalize):
 
     The network is applied to the signal as it is. The mean thickness of the foreground tells how much the signal is
     magnified, and of all views the one nearest to the magnification of the training signals is chosen for the answer.
+    Where that is the signal as it is for all of a batch, the answer is there already: the network is applied once.
     Nothing is trained. It suits networks that find structures at all of these magnifications, if not as well: those
     that were trained on several scales, or with augmented sizes.
 
@@ -76,8 +77,20 @@ class CanonicalizeThickness(Canonicalize):
         super().__init__(network, nn.Identity(), grid, num_scales, finer)
         self.thickness = thickness
 
+    def forward(self, input: Tensor) -> Tensor:
+        if self.choice is not None:
+            return super().forward(input)
+        views, finer = self.views(input), self.views.finer
+        output = self.network(views[finer])
+        chosen = self._scores(output, views).argmax(1)
+        return output if bool((chosen == finer).all()) else self.answers(views, chosen)
+
     def scores(self, views: Levels) -> Tensor:
-        """Return the score of every view of every example, (B, views).
+        """Return the score of every view of every example, (B, views)."""
+        return self._scores(self.network(views[self.views.finer]), views)
+
+    def _scores(self, output: Tensor, views: Levels) -> Tensor:
+        """Return the score of every view, given what the network makes of the signal itself.
 
         With t the thickness, view k is nearest to training if t lies between l_k and l_(k+1), where l_k = thickness ·
         base^(k - ½), and k = 0 is the signal itself. There the score k·t - Σ l_j over j ≤ k is the highest, since from
@@ -86,8 +99,7 @@ class CanonicalizeThickness(Canonicalize):
         """
         steps = torch.arange(len(views), dtype=torch.float64) - self.views.finer
         limits = (self.thickness * float(self.views.grid.base) ** (steps - 0.5)).cumsum(0)
-        signal = views[self.views.finer]
-        found = _foreground(self.network(signal), signal)
+        found = _foreground(output, views[self.views.finer])
         area, boundary = _area(found)[:, None], _boundary(found)[:, None]
         return (2 * steps.to(area.device) * area - limits.to(area.device) * boundary).float()
 
