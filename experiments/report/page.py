@@ -23,11 +23,11 @@ training (an arm). A study may have been run with other seeds and folds than its
 states what was run. Values are in percent; errors such as the MAE are in the units of the data. Minutes are those of a
 training with its tests, on one core, beside other work; arms that differ in views alone share a training. Where there
 is a column ms, it is the time of a prediction of one test example in milliseconds, on one thread; all arms of the study
-took turns, untrained (`python -m benchmarks.predictions`). A scale by thickness takes one pass over the image and, unless
-the image stays as it is, one over the chosen view. Columns such as ×0.5 or 45° are tests on rescaled or turned examples, and
-flatness is the largest of them and the test as it is, less the smallest: 0 is best. Columns that begin with the name of
-another set are tests of the same networks on that set. How far the logits move is the relative distance between those
-of a transformed example and those of the original: 0 is best, and unrelated logits have √2.
+took turns, untrained (`python -m benchmarks.predictions`). A scale by thickness takes one pass over the image and,
+unless the image stays as it is, one over the chosen view. Columns such as ×0.5 or 45° are tests on rescaled or turned
+examples, and flatness is the largest of them and the test as it is, less the smallest: 0 is best. Columns that begin
+with the name of another set are tests of the same networks on that set. How far the logits move is the relative
+distance between those of a transformed example and those of the original: 0 is best, and unrelated logits have √2.
 """
 
 
