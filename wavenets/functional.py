@@ -12,7 +12,7 @@ from wavenets._ops.conv_pool import conv1d_max_pool
 from wavenets._ops.export import compiling, exporting
 from wavenets._ops.frames import Scale
 from wavenets.grid import Grid
-from wavenets.levels import Levels, check_levels, check_signal, check_sizes, grid_of, known
+from wavenets.levels import Levels, check_channels, check_levels, check_signal, check_sizes, grid_of, known
 from wavenets.resample import stretch
 
 
@@ -214,7 +214,6 @@ def _check_kernels(kernels: Sequence[Tensor], grid: Grid) -> None:
 
 def _check_input(x: Tensor, kernel: Tensor, channels: int) -> None:
     """Raise a ValueError if a kernel does not fit an input."""
-    if x.shape[1] != channels:
-        raise ValueError(f"expected {channels} input channels, got {x.shape[1]} in an input of shape {tuple(x.shape)}")
+    check_channels(x, channels)
     if x.dtype != kernel.dtype and not torch.is_autocast_enabled(x.device.type):
         raise ValueError(f"an input of {x.dtype} does not match a kernel of {kernel.dtype}: convert one with .to")

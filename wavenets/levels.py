@@ -14,6 +14,8 @@ from wavenets._ops.export import tracing
 if TYPE_CHECKING:
     from wavenets.grid import Grid
 
+SHAPES = "(B, C, L)", "(B, C, H, W)"  # of levels in 1D and 2D
+
 
 class Levels(tuple[Tensor, ...]):
     """Features on the group: a tuple of tensors, finest scale first, orientations innermost.
@@ -150,6 +152,26 @@ def grid_of(input: Any) -> "Grid":
     return grid
 
 
+def grid_of_maps(input: Any) -> "Grid":
+    """Return `grid_of` levels, after checking that they are maps on it and not vectors (B, C)."""
+    grid = grid_of(input)
+    check_maps(input, grid.ndim)
+    return grid
+
+
+def check_maps(levels: Sequence[Tensor], ndim: int) -> None:
+    """Raise a ValueError unless all levels have the shape (B, C, L) or (B, C, H, W)."""
+    for level in levels:
+        if level.ndim != ndim + 2:
+            raise ValueError(f"expected levels of shape {SHAPES[ndim - 1]}, got {tuple(level.shape)}")
+
+
+def check_channels(x: Tensor, channels: int) -> None:
+    """Raise a ValueError unless a tensor (B, C, …) has so many channels."""
+    if x.shape[1] != channels:
+        raise ValueError(f"expected {channels} input channels, got {x.shape[1]} in an input of shape {tuple(x.shape)}")
+
+
 def check_floating(x: Tensor) -> None:
     """Raise a ValueError unless a tensor is floating-point."""
     if not x.is_floating_point():
@@ -158,7 +180,7 @@ def check_floating(x: Tensor) -> None:
 
 def check_signal(x: Any, ndim: int) -> None:
     """Raise a ValueError unless x is a floating-point tensor of shape (B, C, L) or (B, C, H, W)."""
-    shape = ("(B, C, L)", "(B, C, H, W)")[ndim - 1]
+    shape = SHAPES[ndim - 1]
     if not isinstance(x, Tensor):
         raise ValueError(f"expected a tensor of shape {shape}, got {type(x).__name__}")
     if x.ndim != ndim + 2:

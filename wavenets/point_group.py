@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ class PointGroup:
         inverse: Table of inverses.
 
     Raises:
-        ValueError: If the number of rotations is not supported.
+        ValueError: If the number of rotations is not supported, or ``mirrored`` is neither True nor False.
 
     Example:
         >>> group = PointGroup(4, mirrored=True)
@@ -49,8 +50,10 @@ class PointGroup:
 
     def __post_init__(self) -> None:
         n = self.rotations
-        if n not in ROTATIONS:
-            raise ValueError(f"rotations must be one of {', '.join(map(str, ROTATIONS))}, got {n}")
+        if not isinstance(n, Integral) or n not in ROTATIONS:
+            raise ValueError(f"rotations must be one of {', '.join(map(str, ROTATIONS))}, got {n!r}")
+        if not isinstance(self.mirrored, bool):
+            raise ValueError(f"mirrored must be True or False, got {self.mirrored!r}")
         elements = [(m, r) for m in range(1 + self.mirrored) for r in range(n)]
         product = tuple(tuple((a ^ m) * n + (q + (-1) ** a * r) % n for m, r in elements) for a, q in elements)
         object.__setattr__(self, "order", len(elements))

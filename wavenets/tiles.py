@@ -96,8 +96,9 @@ def predict(
         >>> torch.allclose(tiled, network(image[None].float())[0], rtol=0, atol=1e-4)
         True
     """
-    if len(image.shape) not in (2, 3) or 0 in image.shape:
-        raise ValueError(f"expected an image (C, H, W) or a signal (C, L), not empty, got shape {tuple(image.shape)}")
+    shape = tuple(getattr(image, "shape", ()))
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise ValueError(f"expected an image (C, H, W) or a signal (C, L), not empty, got shape {shape}")
     for name, value in {"tile": tile, "batch_size": batch_size, "margin": 1 if margin is None else margin}.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")

@@ -7,21 +7,30 @@ import torch
 from torch import Tensor, nn
 
 from tests.library.networks import noise, pyramid
-from wavenets import Grid, functional
+from wavenets import Grid, Levels, functional
 from wavenets.kernels import BSpline
+from wavenets.models import MNet, UNet
 from wavenets.nn import (
     AvgPool1d,
+    AvgPool2d,
+    BatchNorm,
+    GatedMapReadout,
     GatedReadout,
     GroupConv1d,
     GroupConv2d,
     LiftingConv,
     LiftingConv1d,
     LiftingConv2d,
+    MapReadout,
     MaxPool1d,
+    MaxPool2d,
     OrientationPool,
     Readout,
     Views,
 )
+
+# Of three examples, three numbers each, which turns would take for an image.
+VECTORS = Levels(*(noise(3, 3) for _ in range(4)), grid=Grid(2, rotations=4))
 
 
 @pytest.mark.parametrize(
@@ -41,6 +50,12 @@ from wavenets.nn import (
         (lambda: Readout("finest", dropout=0.1), "none can be left out, got dropout=0.1"),
         (lambda: GatedReadout(2, 2, dropout=-0.1), "dropout must be from 0 to below 1, got -0.1"),
         (lambda: OrientationPool("sum"), "mode must be max or mean, got 'sum'"),
+        (lambda: Grid(2, rotations=4.0), "rotations must be one of 1, 2, 4, 8, 12, 16, got 4.0"),  # type: ignore[arg-type]
+        (lambda: Grid(2, mirrored=None), "mirrored must be True or False, got None"),  # type: ignore[arg-type]
+        (lambda: UNet(2, ndim=3), "ndim must be 1 or 2, got 3"),
+        (lambda: UNet(0), "out_channels must be at least 1, got 0"),
+        (lambda: UNet(2, width=0), "out_channels must be at least 1, got 0"),
+        (lambda: MNet(5, in_channels=0), "in_channels must be at least 1, got 0"),
         (lambda: Views(0, Grid(1)), "num_scales must be at least 1, got 0"),
         (lambda: Views(2, Grid(2, rotations=8)), "views at quarter turns only: use rotations=4 in place of 8"),
         (lambda: LiftingConv2d(1, 2, (3, 3, 3), 2), r"must be a number or 2 of them, got \(3, 3, 3\)"),
@@ -52,7 +67,7 @@ from wavenets.nn import (
         (lambda: BSpline(2, 0.0), "degree must be at least 0 and spacing above 0, got 2 and 0.0"),
     ],
 )
-def test_arguments_out_of_range(make: Callable[[], nn.Module], message: str) -> None:
+def test_arguments_out_of_range(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -84,6 +99,17 @@ def test_arguments_out_of_range(make: Callable[[], nn.Module], message: str) -> 
         ),
         (MaxPool1d(5), pyramid(4, 5, 50), r"level 4 of size \(4,\) is smaller .* needs 5 samples"),
         (AvgPool1d(9), pyramid(4, 4, 50), r"level 3 of size \(7,\) is smaller .* needs 9 samples"),
+        (MaxPool2d(2), pyramid(4, 2, 50), r"levels of shape \(B, C, H, W\), got \(2, 4, 50\)"),
+        (AvgPool2d(2), pyramid(4, 2, 50), r"levels of shape \(B, C, H, W\), got \(2, 4, 50\)"),
+        (MaxPool1d(2), pyramid(4, 2, 50, 50), r"levels of shape \(B, C, L\), got \(2, 4, 50, 50\)"),
+        (AvgPool1d(2), pyramid(4, 2, 50, 50), r"levels of shape \(B, C, L\), got \(2, 4, 50, 50\)"),
+        (OrientationPool("max"), VECTORS, r"levels of shape \(B, C, H, W\), got \(3, 3\)"),
+        (MapReadout("mean"), VECTORS, r"levels of shape \(B, C, H, W\), got \(3, 3\)"),
+        (MapReadout("confident"), VECTORS, r"levels of shape \(B, C, H, W\), got \(3, 3\)"),
+        (GatedMapReadout(3, 2), VECTORS, r"levels of shape \(B, C, H, W\), got \(3, 3\)"),
+        (BatchNorm(5), pyramid(4, 2, 50), r"expected 5 input channels, got 4"),
+        (GatedReadout(5, 2), pyramid(4, 2, 50), r"expected 5 input channels, got 4"),
+        (GatedMapReadout(5, 2), pyramid(4, 2, 50), r"expected 5 input channels, got 4"),
     ],
 )
 def test_inputs_that_do_not_fit(module: nn.Module, input: Tensor | list[Tensor], message: str) -> None:

@@ -296,6 +296,23 @@ def test_ensembles_by_vmap() -> None:
                 torch.testing.assert_close(actual[i], expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("rotations, mirrored", [(4, False), (8, True), (1, True)])
+def test_vmap_over_images_and_forward_derivatives(rotations: int, mirrored: bool) -> None:
+    grid = Grid(2, rotations=rotations, mirrored=mirrored)
+    layers = LiftingConv2d(3, 4, 3, 2, grid=grid), GroupConv2d(4, 2, 3, grid=grid), OrientationPool("mean")
+    net = nn.Sequential(*layers).double()
+    images, direction = (noise(2, 1, 3, 12, 13, dtype=torch.float64) for _ in range(2))
+    for together, image in zip(torch.func.vmap(net)(images)[0], images, strict=True):
+        torch.testing.assert_close(together, net(image)[0], rtol=0, atol=1e-13)
+
+    def f(x: Tensor) -> Tensor:
+        return net(x)[0].square()  # a product, so that the derivative depends on x
+
+    step, (x, along) = 1e-6, (images[0], direction[0])
+    expected = (f(x + step * along) - f(x - step * along)) / (2 * step)
+    torch.testing.assert_close(torch.func.jvp(f, (x,), (along,))[1], expected, rtol=0, atol=1e-8)
+
+
 @pytest.mark.parametrize("rotations", [4, 8])
 def test_lifting_convolves_every_view_with_the_kernel_at_every_angle(rotations: int) -> None:
     grid = Grid(2, base="3/2", rotations=rotations)

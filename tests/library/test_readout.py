@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, inf, nan, nn
 
 from tests.library.networks import actions, network, noise
 from wavenets import Grid, Levels
@@ -173,6 +173,13 @@ def test_a_map_of_one_orientation_is_the_reduction_of_upscaled_levels(mode: str)
     else:
         expected = {"mean": stack.mean(0), "max": stack.amax(0), "logsumexp": stack.logsumexp(0)}[mode]
     torch.testing.assert_close(MapReadout(mode)(levels), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("values", [(inf, 0.0), (-inf, -inf), (inf, -inf), (nan, inf)])
+def test_logsumexp_of_infinities(values: tuple[float, float]) -> None:
+    levels = Levels(*(torch.full((1, 1, 1), value) for value in values), grid=Grid(1))
+    expected = torch.tensor(values).logsumexp(0)
+    torch.testing.assert_close(Readout("logsumexp")(levels), expected.view(1, 1), rtol=0, atol=0, equal_nan=True)
 
 
 def test_the_surest_scale_of_vectors_is_that_of_the_largest_probability() -> None:

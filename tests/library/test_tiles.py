@@ -626,6 +626,21 @@ def test_blended_maps_need_floating_point() -> None:
         receptive_field(network, ndim=3)
 
 
+class Mean(nn.Module):
+    """A mean whose size no text shows."""
+
+    radius = 1
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.avg_pool2d(input, 2 * self.radius + 1, 1, self.radius, count_include_pad=False)
+
+
+def test_a_network_is_measured_again_when_an_attribute_changes() -> None:
+    network, image = Mean(), noise(1, 60, 60)
+    for network.radius in (1, 7):
+        assert difference(predict(network, image, tile=16), whole(network, image)) <= 1e-6
+
+
 def test_a_network_is_measured_once_for_images_of_a_size_and_again_when_it_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -53,7 +53,7 @@ class Scale:
         """Save the features for the gradient, and not what a frame sees, which for N frames is N times as large."""
         if not self.by_rows or not _hooks_allowed():
             return nullcontext()
-        if type(seen) is not Tensor:  # fake, and without an address
+        if type(seen) is not Tensor or torch._C._functorch.is_functorch_wrapped_tensor(seen):  # without an address
             return nullcontext()
         at, shape, rows = seen.data_ptr(), seen.shape, self.rows.detach()
 

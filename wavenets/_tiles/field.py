@@ -16,6 +16,7 @@ ODD_STRIDES = (1, 3, 5, 7, 9, 15, 25, 27)
 LARGEST_STRIDE = (4096, 256)
 NARROWEST, WIDEST = 16, 256  # width of a probe
 LARGEST_PROBE = 2**17  # pixels
+PLAIN = bool, int, float, str, tuple  # values of attributes on which a receptive field may depend
 TOLERANCE = 1e-10  # of float64 sums in another order, relative to the largest output
 
 
@@ -57,9 +58,12 @@ _KNOWN: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Field]] = WeakKeyDict
 def known(network: nn.Module, *of: int) -> Field:
     """Return `measure` of a network, which is measured once for images of one size.
 
-    A network whose text has changed since, such as a kernel size in it, is measured again.
+    A network whose text has changed since, or a plain attribute of a module, such as a kernel size, is measured again.
+    What a chooser has chosen does not matter: see ``Choosing``.
     """
-    fields, key = _KNOWN.setdefault(network, {}), (repr(network), *of)
+    attributes = [vars(module).items() for module in network.modules()]
+    plain = [(k, v) for items in attributes for k, v in items if isinstance(v, PLAIN) and k != "choice"]
+    fields, key = _KNOWN.setdefault(network, {}), (repr(network), repr(plain), *of)
     if key not in fields:
         fields[key] = measure(network, *of)
     return fields[key]

@@ -24,12 +24,15 @@ from wavenets.nn import (
     Readout,
     Views,
 )
+from wavenets.nn._kernel import positive
 
 Features = Tensor | Levels
 
 
 def kit(ndim: int, defaults: Defaults, options: Options) -> "Layers":
     """Return the layers of a net: plain ones, or on a group if the options name one."""
+    if ndim not in (1, 2):
+        raise ValueError(f"ndim must be 1 or 2, got {ndim}")
     choice = choose(ndim, defaults, options)
     return Layers(ndim, len(defaults.extents)) if choice is None else GroupLayers(ndim, choice)
 
@@ -97,7 +100,7 @@ class Layers:
         return self.block(channels, head_channels, 1), head_channels
 
     def _pixelwise(self, channels: int, num_classes: int) -> nn.Module:
-        return self.per_level((nn.Conv1d, nn.Conv2d)[self.ndim - 1](channels, num_classes, 1))
+        return self.per_level(plain_conv(self.ndim, channels, num_classes, 1, 1, bias=True))
 
 
 class GroupLayers(Layers):
@@ -159,4 +162,5 @@ class Average(nn.Module):
 
 def plain_conv(ndim: int, i: int, o: int, kernel_size: int, stride: int, bias: bool) -> nn.Module:
     """Return a convolution of torch, whose padding keeps ceil(L / stride) samples if the kernel is odd."""
+    i, o = positive("in_channels", i), positive("out_channels", o)
     return (nn.Conv1d, nn.Conv2d)[ndim - 1](i, o, kernel_size, stride, padding=(kernel_size - 1) // 2, bias=bias)

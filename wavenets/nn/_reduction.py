@@ -41,7 +41,8 @@ class Reduction(nn.Module):
             return greatest
         shift = greatest.detach().nan_to_num(neginf=0.0)
         sums = torch.stack([group.sum([exp_below(y, shift) for y in scale]) for scale in scales])
-        return shift + added(sums if kept is None else sums * kept).log()
+        total = shift + added(sums if kept is None else sums * kept).log()
+        return torch.maximum(total, greatest)  # which is the less, but where it is infinite
 
 
 def checked_dropout(dropout: float) -> float:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from wavenets.grid import Grid
-from wavenets.levels import Levels, grid_of
+from wavenets.levels import Levels, check_channels, grid_of_maps
 from wavenets.nn._reduction import Mode, Reduction, Scales, checked_dropout, gated, pick, probability
 
 
@@ -34,7 +34,7 @@ class MapReadout(Reduction):
         Levels (B, C, L_i) -> (B, C, L), or (B, C, H_i, W_i) -> (B, C, H, W): the size of level 0.
 
     Raises:
-        ValueError: If an argument is out of range; in ``forward`` if the input is not levels, or their grid is unknown.
+        ValueError: If an argument is out of range; in ``forward`` if the input is not levels of maps with a known grid.
 
     Example:
         >>> from wavenets import Grid
@@ -51,7 +51,7 @@ class MapReadout(Reduction):
             self.choice = None
 
     def forward(self, input: Levels) -> Tensor:
-        grid = grid_of(input)
+        grid = grid_of_maps(input)
         if self.mode != "confident":
             count = grid.orientations if self.mode == "finest" else len(input)
             return self._reduced(_upright(input[:count], grid), grid.group)
@@ -60,11 +60,11 @@ class MapReadout(Reduction):
 
     def evidence(self, input: Levels) -> list[Tensor]:
         """Return how sure each scale is at every position, in the form in which it adds up over tiles."""
-        return [_confidence(logits) for logits in _means(input, grid_of(input))]
+        return [_confidence(logits) for logits in _means(input, grid_of_maps(input))]
 
     def chosen(self, input: Levels) -> Tensor:
         """Return the scale with the surest answer for each example, (B,); of equal ones the finest."""
-        return _surest(_means(input, grid_of(input)))
+        return _surest(_means(input, grid_of_maps(input)))
 
 
 class GatedMapReadout(nn.Module):
@@ -81,7 +81,7 @@ class GatedMapReadout(nn.Module):
         Levels (B, C, L_i) -> (B, num_classes, L), or (B, C, H_i, W_i) -> (B, num_classes, H, W).
 
     Raises:
-        ValueError: If an argument is out of range; in ``forward`` if the input is not levels, or their grid is unknown.
+        ValueError: If an argument is out of range; in ``forward`` if the input is not levels of maps with a known grid.
 
     Example:
         >>> from wavenets import Grid
@@ -97,7 +97,8 @@ class GatedMapReadout(nn.Module):
         self.score = nn.Conv1d(channels, 1, 1)
 
     def forward(self, input: Levels) -> Tensor:
-        grid = grid_of(input)
+        grid = grid_of_maps(input)
+        check_channels(input[0], self.logits.in_channels)
 
         def map_of(layer: nn.Module) -> list[Tensor]:
             levels = input.map(lambda level: layer(level.flatten(2)).unflatten(2, level.shape[2:]))

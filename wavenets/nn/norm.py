@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wavenets._ops.export import compiling
-from wavenets.levels import Levels, check_levels
+from wavenets.levels import Levels, check_channels, check_levels
 
 
 class BatchNorm(nn.Module):
@@ -24,6 +24,9 @@ class BatchNorm(nn.Module):
 
     Shape:
         S levels (B, C, …) -> S levels of the same shapes.
+
+    Raises:
+        ValueError: In ``forward``, if the input is not levels, or has another number of channels.
 
     Example:
         >>> norm = BatchNorm(8)
@@ -45,6 +48,7 @@ class BatchNorm(nn.Module):
 
     def forward(self, input: Sequence[Tensor]) -> Levels:
         levels = check_levels(input)
+        check_channels(levels[0], self.norm.num_features)
         if compiling() and not self.training:  # where layouts are the compiler's, and a view costs
             norm = self.norm
             mean, var, weight, bias = norm.running_mean, norm.running_var, norm.weight, norm.bias

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from wavenets._ops.conv_pool import MaxPoolTensor1d, MaxPoolTensor2d
 from wavenets._ops.export import exporting
-from wavenets.levels import Levels, check_levels, grid_of
+from wavenets.levels import Levels, check_levels, check_maps, grid_of_maps
 from wavenets.nn._reduction import maximum
 
 
@@ -15,6 +15,7 @@ class _ScalePool(nn.Module):
     """A pooling of torch on each level, with a clear error for a level that is smaller than the window."""
 
     pool: type[nn.Module]
+    ndim: int
 
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, **options: Any) -> None:
         super().__init__()
@@ -22,8 +23,9 @@ class _ScalePool(nn.Module):
 
     def forward(self, input: Sequence[Tensor]) -> Levels:
         levels = check_levels(input)
+        check_maps(levels, self.ndim)
         for i, level in enumerate([] if exporting() else input):
-            least = self._least_size(level.ndim - 2)
+            least = self._least_size()
             if any(size < n for size, n in zip(level.shape[2:], least, strict=True)):
                 raise ValueError(
                     f"level {i} of size {tuple(level.shape[2:])} is smaller than the pooling window, which needs "
@@ -31,9 +33,9 @@ class _ScalePool(nn.Module):
                 )
         return levels.map(self.window)
 
-    def _least_size(self, ndim: int) -> list[int]:
+    def _least_size(self) -> list[int]:
         given = self.window.kernel_size, self.window.padding, getattr(self.window, "dilation", 1)
-        each = zip(*((x,) * ndim if isinstance(x, int) else x for x in given), strict=True)
+        each = zip(*((x,) * self.ndim if isinstance(x, int) else x for x in given), strict=True)
         return [1 if self.window.ceil_mode else dilation * (n - 1) + 1 - 2 * p for n, p, dilation in each]
 
 
@@ -47,32 +49,32 @@ class MaxPool1d(_ScalePool):
         **options: Further arguments of ``torch.nn.MaxPool1d`` by name: ``dilation``, ``ceil_mode``.
 
     Raises:
-        ValueError: In ``forward``, if a level is smaller than the window.
+        ValueError: In ``forward``, if a level is smaller than the window, or not (B, C, L).
 
     Example:
         >>> [level.shape[-1] for level in MaxPool1d(4)([torch.randn(1, 2, n) for n in (99, 50)])]
         [24, 12]
     """
 
-    pool = MaxPoolTensor1d
+    pool, ndim = MaxPoolTensor1d, 1
 
 
 class MaxPool2d(_ScalePool):
     """Max-pooling of each level (B, C, H_i, W_i): ``MaxPool1d`` for images."""
 
-    pool = MaxPoolTensor2d
+    pool, ndim = MaxPoolTensor2d, 2
 
 
 class AvgPool1d(_ScalePool):
     """Average pooling of each level (B, C, L_i): see ``MaxPool1d``, with the options of ``torch.nn.AvgPool1d``."""
 
-    pool = nn.AvgPool1d
+    pool, ndim = nn.AvgPool1d, 1
 
 
 class AvgPool2d(_ScalePool):
     """Average pooling of each level (B, C, H_i, W_i): ``AvgPool1d`` for images."""
 
-    pool = nn.AvgPool2d
+    pool, ndim = nn.AvgPool2d, 2
 
 
 class OrientationPool(nn.Module):
@@ -87,7 +89,7 @@ class OrientationPool(nn.Module):
         of scales alone.
 
     Raises:
-        ValueError: If the mode is unknown; in ``forward`` if the input is not levels, or their grid is unknown.
+        ValueError: If the mode is unknown; in ``forward`` if the input is not levels of maps with a known grid.
 
     Example:
         >>> from wavenets import Grid
@@ -103,7 +105,7 @@ class OrientationPool(nn.Module):
         self.mode = mode
 
     def forward(self, input: Levels) -> Levels:
-        grid = grid_of(input)
+        grid = grid_of_maps(input)
         pool: Callable[[list[Tensor]], Tensor] = grid.group.mean if self.mode == "mean" else maximum
         return Levels(*(pool(grid.upright(scale)) for scale in grid.by_scale(input)), grid=grid.scales)
 

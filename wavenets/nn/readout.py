@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from wavenets.levels import Levels, check_levels, grid_of
+from wavenets.levels import Levels, check_channels, check_levels, grid_of
 from wavenets.nn._reduction import Mode, Reduction, checked_dropout, gated, pick, probability
 
 Positions = Literal["mean", "max"]
@@ -97,6 +97,7 @@ class GatedReadout(nn.Module):
 
     def forward(self, input: Levels) -> Tensor:
         grid = grid_of(input)
+        check_channels(input[0], self.logits.in_features)
         pooled = _pooled(input, self.positions)
         logits, score = ([layer(y) for y in pooled] for layer in (self.logits, self.score))
         return gated(logits, score, grid, self.dropout if self.training else 0.0)

@@ -35,8 +35,8 @@ def read_mask(
             also where the file says that 0 is shown as white.
         num_classes: Number of classes.
         size: Height and width of its image.
-        values: Value of each class in the file. If ``None``, values are class numbers; of two classes the second may
-            have any larger value, such as 255.
+        values: Value of each class in the file. If ``None``, values are class numbers; of two classes the first has the
+            value 0, and the second may have any other, such as 255.
         ignore: Value of pixels that do not count.
         image: File of its image, for the error message.
 
@@ -144,8 +144,8 @@ def _class_of_value(found: Sequence[int], num_classes: int, values: Sequence[int
             raise ValueError(f"data.mask_values={list(values)} does not list a value for each of {num_classes} classes")
         return {value: number for number, value in enumerate(values)}
     if num_classes == 2 and max(found, default=0) > 1:
-        if len(found) == 2:
-            return {found[0]: 0, found[1]: 1}
+        if len(found) == 2 and found[0] == 0:
+            return {0: 0, found[1]: 1}
         return {0: 0, 255: 1, 65_535: 1}
     return {number: number for number in range(num_classes)}
 
@@ -158,7 +158,13 @@ def _read_labels(file: Path, size: Size | None, image: Path | None) -> np.ndarra
         raise ValueError(f"{file} differs only in its opacity; save it with one number for each pixel, opaque")
     labels, *others = np.moveaxis(pixels.values[..., :-1] if pixels.alpha else pixels.values, -1, 0)
     if labels.dtype.kind not in "biu":
-        raise ValueError(f"{file} has values with decimals; a mask has whole numbers")
+        with np.errstate(invalid="ignore"):  # of NaN and infinity
+            whole = labels.astype(np.int64)
+        if not np.array_equal(whole, labels):
+            raise ValueError(f"{file} has values with decimals; a mask has whole numbers")
+        labels = whole
+    if file.suffix.lower() in (".jpg", ".jpeg") and len(np.unique(labels)) > 2:
+        raise ValueError(f"{file} is a JPEG, which changes the numbers of a mask; save it as PNG")
     if any(not np.array_equal(labels, other) for other in others):
         raise ValueError(f"{file} has colours; save it with one number for each pixel, or with a palette")
     if size is not None and labels.shape != tuple(size):

@@ -44,6 +44,33 @@ def test_two_classes_of_which_one_is_there(tmp_path: Path, value: int) -> None:
     assert read_mask(tmp_path / "a.png", 2, (12, 17)).unique().tolist() == [min(value, 1)]
 
 
+def test_of_two_classes_a_value_is_the_same_class_in_all_files(tmp_path: Path) -> None:
+    for name, low, high in ("a.png", 0, 128), ("b.png", 128, 255):
+        Image.fromarray(np.where(VESSEL, high, low).astype(np.uint8)).save(tmp_path / name)
+    assert np.array_equal(read_mask(tmp_path / "a.png", 2, (12, 17)), VESSEL)
+    with pytest.raises(ValueError, match=r"b\.png has the value 128.*data\.mask_values"):
+        read_mask(tmp_path / "b.png", 2, (12, 17))
+    assert np.array_equal(read_mask(tmp_path / "b.png", 2, (12, 17), values=[128, 255]), VESSEL)
+
+
+def test_jpeg(tmp_path: Path) -> None:
+    for name, values in ("flat.jpg", VESSEL & False), ("noisy.jpeg", VESSEL):
+        Image.fromarray(values.astype(np.uint8) * np.uint8(255)).save(tmp_path / name, quality=80)
+    assert not read_mask(tmp_path / "flat.jpg", 2, (12, 17)).any()
+    for read in (read_instances, lambda file: read_mask(file, 2, (12, 17))):
+        with pytest.raises(ValueError, match=r"noisy\.jpeg is a JPEG, which changes the numbers of a mask; save it as"):
+            read(tmp_path / "noisy.jpeg")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_whole_numbers_in_floating_point(tmp_path: Path, dtype: type) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", CLASSES.astype(dtype))
+    assert np.array_equal(read_mask(tmp_path / "a.tif", 4, (12, 17)), CLASSES)
+    tifffile.imwrite(tmp_path / "a.tif", np.where(VESSEL, np.inf, CLASSES).astype(dtype))
+    with pytest.raises(ValueError, match=r"a\.tif has values"):
+        read_mask(tmp_path / "a.tif", 4, (12, 17))
+
+
 def test_sixteen_bits_and_equal_channels(tmp_path: Path) -> None:
     Image.fromarray(VESSEL.astype(np.uint16) * 65_535).save(tmp_path / "a.png")
     Image.fromarray(np.repeat(VESSEL[..., None] * np.uint8(255), 3, 2)).save(tmp_path / "b.png")
