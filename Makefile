@@ -61,7 +61,9 @@ runs/weights/digits_rotated_plain/results.json: | .venv/installed
 runs/weights/vessels/results.json: | .venv/installed
 	$(BIN)/python -m experiments.train experiment=drive_unet $(ON_SCALES) trainer.max_epochs=20 test=false folder=$(@D)_first
 	$(BIN)/python -m experiments.train experiment=drive_unet $(ON_SCALES) $(SECOND) weights=$(@D)_first \
-		optimizer.lr=0.003 trainer.max_epochs=4 folder=$(@D)
+		optimizer.lr=0.003 trainer.max_epochs=4 test=false folder=$(@D)_second
+	$(BIN)/python -m experiments.train experiment=drive_unet $(ON_SCALES) $(SECOND) weights=$(@D)_second \
+		optimizer.lr=0.003 trainer.max_epochs=20 folder=$(@D)
 
 runs/weights/nuclei/results.json: | .venv/installed
 	$(BIN)/python -m experiments.train experiment=monuseg_unet $(ON_SCALES) $(TURNED) test=false folder=$(@D)_first
