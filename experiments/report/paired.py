@@ -61,7 +61,7 @@ class Comparison:
         """The difference, its interval and p, as people write them; shares are in percent."""
         ends = [in_table(self.metric, end, "+") for end in (self.low, self.high) if end is not None]
         interval = f" ({' to '.join(ends)})" if ends else ""
-        p = "" if self.p is None else f", p {self.p:.2g}"
+        p = "" if self.p is None else f", p {self.p:.2g}" if self.p else ", p < 1e-300"  # of float64, 0 is less
         return f"{in_table(self.metric, self.difference, '+')}{interval}{p}"
 
     @property

@@ -209,6 +209,7 @@ def test_maps_are_compared_by_the_metric_of_each_image(tmp_path: Path) -> None:
     assert compare({(0, 1): (one, other)}, "auroc").metric == "dice"
     alone = compare({(0, 1): (maps(tmp_path / "1.csv", [0.5]), maps(tmp_path / "2.csv", [0.4]))}, "dice")
     assert (alone.low, alone.high, alone.text) == (None, None, "+10.0")
+    assert replace(alone, p=0.0).text == "+10.0, p < 1e-300"
 
 
 def test_numbers_and_several_labels(tmp_path: Path) -> None:
