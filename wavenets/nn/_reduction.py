@@ -42,7 +42,7 @@ class Reduction(nn.Module):
         shift = greatest.detach().nan_to_num(neginf=0.0)
         sums = torch.stack([group.sum([exp_below(y, shift) for y in scale]) for scale in scales])
         total = shift + added(sums if kept is None else sums * kept).log()
-        return torch.maximum(total, greatest)  # which is the less, but where it is infinite
+        return torch.maximum(total, greatest)  # the total is the larger one, unless they are infinite
 
 
 def checked_dropout(dropout: float) -> float:
