@@ -9,7 +9,7 @@ from torch import Tensor
 
 from wavenets import resample, sizes
 from wavenets._ops.export import row_by_row
-from wavenets.levels import Levels, check_signal
+from wavenets.levels import Levels, check_ndim, check_signal
 from wavenets.point_group import PointGroup
 
 Some = TypeVar("Some")
@@ -59,8 +59,7 @@ class Grid:
     _scales: "Grid | None" = field(init=False, compare=False, repr=False)
 
     def __init__(self, ndim: int, base: Fraction | float | str = 2, rotations: int = 1, mirrored: bool = False) -> None:
-        if ndim not in (1, 2):
-            raise ValueError(f"ndim must be 1 or 2, got {ndim}")
+        check_ndim(ndim)
         group = PointGroup(rotations, mirrored)
         if group.order > 1 and ndim == 1:
             raise ValueError(f"only images can be turned or mirrored: {group} needs ndim=2")

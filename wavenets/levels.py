@@ -159,6 +159,12 @@ def grid_of_maps(input: Any) -> "Grid":
     return grid
 
 
+def check_ndim(ndim: int) -> None:
+    """Raise a ValueError unless signals have one or two spatial dimensions."""
+    if ndim not in (1, 2):
+        raise ValueError(f"ndim must be 1 or 2, got {ndim}")
+
+
 def check_maps(levels: Sequence[Tensor], ndim: int) -> None:
     """Raise a ValueError unless all levels have the shape (B, C, L) or (B, C, H, W)."""
     for level in levels:

@@ -16,6 +16,7 @@ from wavenets._tiles.arrays import Blended, Target, read
 from wavenets._tiles.choosing import Choosing
 from wavenets._tiles.field import check_map, known, measure, ratio
 from wavenets._tiles.windows import Axis, Tile, scaled, tiles
+from wavenets.levels import check_ndim
 
 
 def receptive_field(network: nn.Module, channels: int = 3, ndim: int = 2) -> tuple[int, int]:
@@ -42,8 +43,7 @@ def receptive_field(network: nn.Module, channels: int = 3, ndim: int = 2) -> tup
         >>> receptive_field(nn.Sequential(nn.Conv2d(3, 8, 5, padding=2), nn.MaxPool2d(2), nn.Upsample(scale_factor=2)))
         (3, 2)
     """
-    if ndim not in (1, 2):
-        raise ValueError(f"ndim must be 1 or 2, got {ndim}")
+    check_ndim(ndim)
     with Choosing(network, once=True):
         fields = [measure(network, channels, ndim, axis) for axis in range(ndim)]
     return max(field.radius for field in fields), math.lcm(*(field.stride for field in fields))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from wavenets._ops.conv_pool import MaxPoolTensor1d, MaxPoolTensor2d
 from wavenets.grid import Grid
 from wavenets.kernels import BSpline
-from wavenets.levels import Levels
+from wavenets.levels import Levels, check_ndim
 from wavenets.models.options import Choice, Defaults, Options, choose
 from wavenets.nn import (
     BatchNorm,
@@ -31,8 +31,7 @@ Features = Tensor | Levels
 
 def kit(ndim: int, defaults: Defaults, options: Options) -> "Layers":
     """Return the layers of a net: plain ones, or on a group if the options name one."""
-    if ndim not in (1, 2):
-        raise ValueError(f"ndim must be 1 or 2, got {ndim}")
+    check_ndim(ndim)
     choice = choose(ndim, defaults, options)
     return Layers(ndim, len(defaults.extents)) if choice is None else GroupLayers(ndim, choice)
 

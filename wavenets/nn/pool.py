@@ -24,8 +24,8 @@ class _ScalePool(nn.Module):
     def forward(self, input: Sequence[Tensor]) -> Levels:
         levels = check_levels(input)
         check_maps(levels, self.ndim)
+        least = self._least_size()
         for i, level in enumerate([] if exporting() else input):
-            least = self._least_size()
             if any(size < n for size, n in zip(level.shape[2:], least, strict=True)):
                 raise ValueError(
                     f"level {i} of size {tuple(level.shape[2:])} is smaller than the pooling window, which needs "
