@@ -17,9 +17,8 @@ from omegaconf import DictConfig
 from torch import nn
 
 from benchmarks.limits import GROUP, LIFTING, PLAIN, multiply_adds
-from experiments.models.log_mel import LogMelCNN
+from experiments.networks import Own
 from experiments.report.grid import Study
-from wavenets.models import Network
 
 ROOT = Path(__file__).parents[1]
 SIZES = {
@@ -78,7 +77,7 @@ def accuracies() -> list[tuple[DictConfig, str]]:
     return found
 
 
-def cost(network: Network | LogMelCNN, size: tuple[int, ...]) -> int:
+def cost(network: Own, size: tuple[int, ...]) -> int:
     """Return the multiply-adds of a network for one input."""
     counted = []
 
@@ -100,7 +99,7 @@ def row(choice: str, trained: list[tuple[DictConfig, str]]) -> str:
     kind = config._target_.rpartition(".")[2]
     size = SIZES[kind]
     config.in_channels = 3 if kind in ("ResNet", "UNet") else 1
-    network: Network | LogMelCNN = instantiate(config, num_classes={"SampleCNN": 50, "UNet": 1}.get(kind, 10))
+    network: Own = instantiate(config, num_classes={"SampleCNN": 50, "UNet": 1}.get(kind, 10))
     shown = " × ".join(f"{n:,}" for n in (network.in_channels, *size))
     parameters = sum(parameter.numel() for parameter in network.parameters())
     accuracy = "; ".join(text for model, text in trained if _options(model) == _options(config))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from experiments.data import inputs
 from experiments.data.inputs import Input
 from experiments.models.log_mel import LogMelCNN
-from experiments.networks import normalize
+from experiments.networks import Own, normalize
 from experiments.run import Run
 from experiments.training.tasks.task import Task
 from experiments.trust import build
@@ -144,7 +144,7 @@ def load_network(file: Path, trust: Sequence[str] = ()) -> tuple[nn.Module, Card
     return normalize(network, card.input).eval(), card
 
 
-def from_pretrained(folder: Path) -> Network | LogMelCNN:
+def from_pretrained(folder: Path) -> Own:
     """Return the network of a folder that ``save_pretrained`` wrote: of ``wavenets.models``, or of the experiments.
 
     Raises:

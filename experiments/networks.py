@@ -7,7 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from experiments.data.inputs import Image, Input
+from experiments.models.log_mel import LogMelCNN
 from wavenets.models import Encoder, Network
+
+Own = Network | LogMelCNN  # the networks of this project: they have features, a head and a readout
 
 
 @dataclass(frozen=True)

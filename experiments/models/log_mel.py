@@ -131,7 +131,7 @@ class LogMelCNN(Pretrained):
         check_signal(x, self.in_channels, self.ndim)
         if x.shape[2] < self.min_size:
             raise ValueError(f"LogMelCNN needs at least {self.min_size} samples, got {x.shape[2]}")
-        levels: Levels = self.body(normalized(x))
+        levels: Levels = self.body(normalized(x) if self.normalize else x)
         return levels
 
     def forward(self, x: Tensor) -> Tensor:

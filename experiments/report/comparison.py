@@ -12,12 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from experiments.networks import Own
 from experiments.report.move import Move, percentage
 from experiments.training.tasks.task import Task
 from wavenets import Grid
-from wavenets.models import Network, Options
+from wavenets.models import Options
 from wavenets.models.network import normalized, reshaped, weights_of
-from wavenets.nn import OrientationPool
+from wavenets.nn import OrientationPool, Views
+
+FINER = " Scales finer than the signal have no details that it lacks, so that they are close but not equal."
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Side:
         """The errors of the levels, in words: one, or the least and the largest."""
         errors = [level.error for level in self.levels]
         low, high = percentage(min(errors)), percentage(max(errors))
-        return low if low == high else f"{low} to {high} over its levels"
+        return low if low == high else f"{low if min(errors) else 0} to {high} over its levels"
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class Comparison:
     Attributes:
         move: The move.
         exact: Whether the network's group has this move, and the network enough scales for it.
+        finer: How many of the scales of our network are finer than the signal.
         signal: The original.
         moved: The signal, moved.
         plain: Features and probabilities of the plain twin. ``None``: there is no twin.
@@ -80,6 +84,7 @@ class Comparison:
 
     move: Move
     exact: bool
+    finer: int
     signal: Tensor
     moved: Tensor
     plain: Side | None
@@ -99,7 +104,7 @@ class Comparison:
         if self.move.steps:
             return (
                 "a move of its group. The classes are read from all scales, of which one leaves and one enters with "
-                "each step, so that their probabilities may change."
+                f"each step, so that their probabilities may change.{FINER if self.finer else ''}"
             )
         return "a move of its group."
 
@@ -121,17 +126,16 @@ class Pair:
 
     def __init__(self, network: nn.Module, task: Task, twin: nn.Module | None = None) -> None:
         grid = grid_of(network)
-        if grid is None or not isinstance(network, Network):
-            raise ValueError(f"ckpt must be a wavelet network of wavenets.models, not {type(network).__name__}")
-        if not isinstance(twin, Network | None):
-            raise ValueError(
-                f"twin={type(twin).__name__} must be a network of wavenets.models: others have no features"
-            )
+        if grid is None or not isinstance(network, Own):
+            raise ValueError(f"ckpt must be a network on a group of this package, not {type(network).__name__}")
+        if not isinstance(twin, Own | None):
+            raise ValueError(f"twin={type(twin).__name__} must be a network of this package: others have no features")
         self.grid, self.task, self.network = grid, task, network
         self.twin, self.twin_name = (twin, "plain twin, trained") if twin else plain_twin(network)
         networks = [net for net in (self.twin, network) if net]
         if len({(net.ndim, net.in_channels) for net in networks}) > 1:
             raise ValueError(f"twin={type(self.twin).__name__} does not take the inputs of {type(network).__name__}")
+        self.finer = max((part.finer for part in network.modules() if isinstance(part, Views)), default=0)
         self.divides = {net: net.normalize for net in networks}
         for net in networks:
             net.normalize = False
@@ -158,10 +162,10 @@ class Pair:
         twin = self.twin
         plain = self._side(twin, self.twin_name, move, *signals[self.divides[twin]]) if twin else None
         ours = self._side(self.network, "ours", move, *signals[self.divides[self.network]])
-        return Comparison(move, move.on_grid and move.steps == ours.steps, x[0], moved[0], plain, ours)
+        return Comparison(move, move.on_grid and move.steps == ours.steps, self.finer, x[0], moved[0], plain, ours)
 
     @torch.inference_mode()
-    def _side(self, network: Network, name: str, move: Move, x: Tensor, moved: Tensor) -> Side:
+    def _side(self, network: Own, name: str, move: Move, x: Tensor, moved: Tensor) -> Side:
         features = [network.features(signal) for signal in (x, moved)]
         probabilities = [self.task.probabilities(network.readout(network.head(some)))[0] for some in features]
         original, after = (self._scales(some) for some in features)
@@ -183,12 +187,13 @@ class Pair:
         """Return a tensor for each scale, in the frame of the signal."""
         if isinstance(features, Tensor):
             return [features]
-        return list(OrientationPool("max")(features))
+        return list(features if self.grid.orientations == 1 else OrientationPool("max")(features))
 
 
 def grid_of(network: nn.Module) -> Grid | None:
     """Return the grid of a wavelet network, or of all groups on which it is built. ``None``: it is a plain network."""
     parts = [part for part in network.modules() if isinstance(getattr(part, "grid", None), Grid)]
+    parts = [part for part in parts if not (isinstance(part, Views) and part.num_scales * part.grid.orientations == 1)]
     if not parts:
         return None
     scaled: Any = next((part for part in parts if getattr(part, "num_scales", 1) > 1), parts[0])
@@ -197,16 +202,17 @@ def grid_of(network: nn.Module) -> Grid | None:
     return Grid(scaled.grid.ndim, scaled.grid.base, rotations=rotations, mirrored=mirrored)
 
 
-def plain_twin(network: nn.Module) -> tuple[Network | None, str]:
+def plain_twin(network: nn.Module) -> tuple[Own | None, str]:
     """Return the plain twin of a network, the same class without a group, and what it is.
 
     The twin of a network of the shared form without orientations has its weights: it is the same network on the finest
-    scale alone. Any other twin is untrained; its seed is always the same. A network that is not of `wavenets.models`,
+    scale alone. Any other twin is untrained; its seed is always the same. A network that is not of this package,
     or is built around another network, has no plain form.
     """
-    if not isinstance(network, Network) or any(isinstance(value, nn.Module) for value in network.arguments.values()):
+    if not isinstance(network, Own) or any(isinstance(value, nn.Module) for value in network.arguments.values()):
         return None, "no plain twin"
-    arguments = {key: value for key, value in network.arguments.items() if key not in Options.__annotations__}
+    of_group = {*Options.__annotations__, "finer"}
+    arguments = {key: value for key, value in network.arguments.items() if key not in of_group}
     twin = _seeded(type(network), arguments)
     weights = reshaped(weights_of(network), twin)
     if weights is None:  # the width is that of a group
@@ -216,7 +222,7 @@ def plain_twin(network: nn.Module) -> tuple[Network | None, str]:
     return twin, "plain twin, same weights"
 
 
-def _seeded(kind: type[Network], arguments: dict[str, Any]) -> Network:
+def _seeded(kind: type[Own], arguments: dict[str, Any]) -> Own:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return kind(**arguments).eval()

@@ -41,7 +41,7 @@ def features(comparison: Comparison, sample_rate: int | None = None, note: str =
     axes[0, 0].set_xlabel(", ".join(filter(None, (axes[0, 0].get_xlabel(), note))), fontsize=9, color=GREY)
     axes[0, 2].text(0.5, 0.0, "how far they are\nfrom each other", ha="center", va="bottom", fontsize=11, color=GREY)
     for (left, right, text), (level, colour) in zip(axes[1:], sides, strict=True):
-        _features(left, right, level)
+        _features(left, right, level, sound=sample_rate is not None)
         left.set_ylabel(level.name.replace(", ", ",\n"), rotation=0, ha="right", va="center", fontsize=11, color=colour)
         said, tone = percentage(level.error), GREEN if level.error == 0 else colour
         text.text(0.5, 0.5, said, ha="center", va="center", fontsize=13 if level.error else 12, color=tone)
@@ -101,8 +101,8 @@ def _signal(ax: Axes, x: Tensor, sample_rate: int | None) -> None:
     ax.set_xlabel(f"{x.shape[1] / sample_rate:.2f} s, up to {sample_rate / 2000:g} kHz", fontsize=9, color=GREY)
 
 
-def _features(left: Axes, right: Axes, level: Level) -> None:
-    """Draw the same channels on both sides, in the same colours."""
+def _features(left: Axes, right: Axes, level: Level, sound: bool) -> None:
+    """Draw the same channels on both sides, in the same colours; of spectrograms low frequencies at the bottom."""
     count = ROWS if level.moved.ndim == 2 else MAPS
     chosen = level.expected.flatten(1).norm(dim=1).topk(min(count, len(level.expected))).indices.sort().values
     pair = [some[chosen].numpy() for some in (level.original, level.moved)]
@@ -111,7 +111,8 @@ def _features(left: Axes, right: Axes, level: Level) -> None:
         picture = some if some.ndim == 2 else mosaic(some)
         ax.imshow(
             picture,
-            aspect="auto" if some.ndim == 2 else "equal",
+            aspect="auto" if sound else "equal",
+            origin="lower" if sound else "upper",
             cmap="magma",
             vmin=0,
             vmax=top,

@@ -12,12 +12,11 @@ from experiments.card import Card, load_network
 from experiments.data.inputs import Image, Waveform
 from experiments.data.source import checked
 from experiments.errors import one_line_errors
-from experiments.models.log_mel import LogMelCNN
+from experiments.networks import Own
 from experiments.results import Results
 from experiments.run import Run
 from experiments.training.tasks.task import shown
 from experiments.trust import build
-from wavenets.models import Network
 from wavenets.models.pretrained import WEIGHTS
 
 # The part of a run's configuration that is published, without the places of the data and the devices.
@@ -43,13 +42,13 @@ def publish(run: Run, out: Path) -> Path:
     if not run.results.is_file():
         raise FileNotFoundError(f"{run.results} not found: {run.folder} is not a finished run of experiments.train")
     network, card = load_network(run.trained)
-    if not isinstance(network, Network | LogMelCNN):
+    if not isinstance(network, Own):
         raise ValueError(f"{type(network).__name__} in {run.trained} is no Network of wavenets.models, nor a LogMelCNN")
     network.save_pretrained(out / run.folder.name, about(network, card, Results.load(run.results)))
     return out / run.folder.name
 
 
-def about(network: Network | LogMelCNN, card: Card, results: Results) -> dict[str, Any]:
+def about(network: Own, card: Card, results: Results) -> dict[str, Any]:
     """Return what is published of a network: its card, its inputs, and its results."""
     source = checked(build(card.config["data"]))
     x = source.split("test")[0][0]

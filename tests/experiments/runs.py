@@ -21,9 +21,9 @@ from experiments import predict
 from experiments import train as trains
 from experiments.card import Card
 from experiments.data.inputs import Input
+from experiments.networks import Own
 from experiments.run import Run
 from experiments.train import train
-from wavenets.models import Network
 from wavenets.models.pretrained import Pretrained
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -73,7 +73,7 @@ def write_music(root: Path, seconds: float, rate: int = 22050) -> Path:
     return root
 
 
-def published(network: Network, folder: Path, **card: Any) -> Path:
+def published(network: Own, folder: Path, **card: Any) -> Path:
     """Write the folder that `report.weights` writes of a run; return it."""
     config = {"data": {"size": 28}, "task": {"_target_": "experiments.training.tasks.multi_class.MultiClass"}}
     network.save_pretrained(folder, Card(config, **card).to_dict())

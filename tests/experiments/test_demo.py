@@ -15,6 +15,7 @@ from experiments.data.image.geometry import resize_to
 from experiments.data.inputs import Image as ImageInput
 from experiments.data.inputs import Waveform
 from experiments.demo import Demo
+from experiments.models.log_mel import LogMelCNN
 from experiments.report.comparison import Comparison, Pair, Side
 from experiments.report.comparison_plots import features, probabilities
 from experiments.report.move import Move, percentage
@@ -120,7 +121,7 @@ def test_between_quarter_turns_maps_are_turned_by_the_rest(images: Pair) -> None
 def test_the_twin_of_a_shared_network_is_its_finest_scale(sounds: Pair) -> None:
     assert sounds.twin_name == "plain twin, same weights" and type(sounds.twin) is MNet
     x = chirps() * 3
-    assert sounds.twin is not None
+    assert sounds.twin is not None and isinstance(sounds.network, MNet)
     with torch.no_grad():
         torch.testing.assert_close(sounds.twin.features(x), sounds.network.features(x)[0], rtol=0, atol=1e-5)
     sounds.network.load_plain(sounds.twin.state_dict())  # which is the other way round, and fits
@@ -138,7 +139,7 @@ def test_any_other_twin_is_untrained_and_always_the_same() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Pair(MNet(3), MultiClass(10)), "ckpt must be a wavelet network of wavenets.models, not MNet"),
+        (lambda: Pair(MNet(3), MultiClass(10)), "ckpt must be a network on a group of this package, not MNet"),
         (lambda: Pair(MNet(3, base=2), MultiClass(10), CNN()), "twin=CNN does not take the inputs of"),
     ],
 )
@@ -217,6 +218,27 @@ def test_the_network_of_sounds_that_is_shipped_can_be_shown(tmp_path: Path) -> N
     assert demo.note(short, demo.input(short)) == "0.50 s in silence"
     between = demo.compare(tmp_path / "long.wav", 1.41)
     assert "compared with those of the nearest step" in between.why and "over its levels" in between.ours.said
+
+
+def test_a_network_on_spectrograms_moves_exactly_but_at_scales_finer_than_the_sound(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    scales: dict[str, Any] = {"base": "3/2", "num_scales": 4, "finer": 1}
+    heard = {"classes": list("abc"), "input": Waveform(RATE, 8000)}
+    ours = published(LogMelCNN(3, sample_rate=RATE, **scales), tmp_path / "ours", **heard)
+    trained = published(LogMelCNN(3, sample_rate=RATE), tmp_path / "plain", **heard)
+    soundfile.write(tmp_path / "a.wav", chirps()[0, 0].numpy(), RATE)
+    demo = Demo.load(ours)
+    comparison = demo.compare(tmp_path / "a.wav", 1.5)
+    assert isinstance(comparison, Comparison)
+    first, *others = errors(comparison)
+    assert 0 < first < 0.3 and others == [0.0, 0.0]
+    assert "Scales finer than the signal" in comparison.why and comparison.ours.said.startswith("0 to ")
+    assert plain(comparison).name == "plain twin, same weights" and plain(comparison).levels[0].error > 0.3
+    _, levels, *_ = demo.show(tmp_path / "a.wav", 1.5)
+    assert levels.axes[3].images[0].origin == "lower"
+    assert plain(Demo.load(ours, trained).compare(tmp_path / "a.wav", 1.5)).name == "plain twin, trained"
+    with pytest.raises(ValueError, match="ckpt must be a network on a group of this package, not LogMelCNN"):
+        Demo.load(trained)
 
 
 def test_twins_that_do_not_fit_are_named(tmp_path: Path) -> None:
