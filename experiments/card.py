@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -119,7 +120,7 @@ def read_checkpoint(file: Path) -> tuple[dict[str, Tensor], Card]:
         LookupError,
         TypeError,
     ) as error:
-        raise ValueError(f"{file} is not a checkpoint of experiments.train ({type(error).__name__})") from error
+        raise ValueError(f"{file} is not a checkpoint of experiments.train ({_reason(error)})") from error
     return weights, card
 
 
@@ -139,9 +140,16 @@ def load_network(file: Path, trust: Sequence[str] = ()) -> tuple[nn.Module, Card
     if file.name == WEIGHTS:
         return load_pretrained(file.parent)
     weights, card = read_checkpoint(file)
-    network: nn.Module = build(card.config["model"], trust, num_classes=card.task(trust).num_outputs)
-    network.load_state_dict(weights)
+    try:
+        network: nn.Module = build(card.config["model"], trust, num_classes=card.task(trust).num_outputs)
+        network.load_state_dict(weights)
+    except (ImportError, KeyError, RuntimeError) as error:
+        raise ValueError(f"{file} is not of this version, or was changed ({_reason(error)}); train it again") from error
     return normalize(network, card.input).eval(), card
+
+
+def _reason(error: Exception) -> str:
+    return shorten(f"{type(error).__name__}: {error}", 300, placeholder=" …")
 
 
 def from_pretrained(folder: Path) -> Own:

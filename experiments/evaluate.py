@@ -8,6 +8,7 @@ if __name__ == "__main__":
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch import nn
 from experiments.arguments import readable
 from experiments.card import find_checkpoint, load_network
 from experiments.data.source import checked, checked_factors
+from experiments.data.splits import log_counts
 from experiments.data.wrappers import Relabelled
 from experiments.errors import one_line_errors
 from experiments.evaluation.device import as_run, place
@@ -27,9 +29,14 @@ from experiments.evaluation.views import asked_views, on_views
 from experiments.report.tables import show_results
 from experiments.results import Results
 from experiments.run import Run
+from experiments.training.tasks.regression import Regression
+from experiments.training.tasks.segmentation import Segmentation
+from experiments.training.tasks.task import Task
 from experiments.trust import as_list, build
 
 log = logging.getLogger(__name__)
+
+SPLIT = "test_fold", "folds", "seed", "group"  # what says which examples are tested
 
 
 def evaluate(cfg: DictConfig) -> tuple[Results, Path, Results | None]:
@@ -56,20 +63,26 @@ def evaluate(cfg: DictConfig) -> tuple[Results, Path, Results | None]:
     before = card.config["data"]
     if fixed := [key for key in ("mean", "std") if changes.get(key, before.get(key)) != before.get(key)]:
         raise ValueError(f"data.{fixed[0]} belongs to the trained network, and cannot be changed; leave it out")
+    task = card.task(trust)
     try:
-        source = Relabelled(checked(build(before | changes, trust)), card.classes)
+        found = checked(build(_named_masks(before | changes, task, card.classes), trust))
+        if isinstance(task, Regression) and (lacking := [name for name in card.classes if name not in found.classes]):
+            raise ValueError(f"the data lack {', '.join(lacking)}, which the network predicts")
+        source = Relabelled(found, card.classes)
     except ValueError as error:
         for key in changes:
             if f"unexpected keyword argument '{key}'" in str(error):
                 question = nearest(f"data.{key}", [f"data.{name}" for name in before])
                 raise ValueError(f"data.{key} is unknown; {question}") from None
         raise
-    if "root" not in changes and changes.get("test_fold", before.get("test_fold")) != before.get("test_fold"):
+    moved = [f"data.{key}" for key in SPLIT if changes.get(key, before.get(key)) != before.get(key)]
+    if moved and not changes.keys() & {"root", "metadata"}:
         log.warning(
-            "the network was trained or validated on fold %s: its results there are too good",
-            changes["test_fold"],
+            "the network may have been trained or validated on the examples that are tested with another %s: its "
+            "results there are too good",
+            ", ".join(moved),
         )
-    task = card.task(trust)
+    log_counts(source, ["test"])
     factors = next(f for f in (cfg.rescale, card.config["rescale"], source.test_factors) if f is not None)
     checked_factors(source, factors)
     trainer = as_run(cfg.trainer, card)
@@ -95,6 +108,17 @@ def evaluate(cfg: DictConfig) -> tuple[Results, Path, Results | None]:
     results = test(network, {}, output.name) if cfg.as_is else test(wrapped, views, output.name)
     both = test(wrapped, views, f"views_{output.name}") if views and cfg.as_is else None
     return results, output.with_name(f"{output.name}.json"), both
+
+
+def _named_masks(data: dict[str, Any], task: Task, classes: Sequence[str]) -> dict[str, Any]:
+    """Return the arguments of the data, with the values of masks if these are the names of the network's classes.
+
+    The set would find the values by itself, and give others to the classes if it lacks one of them.
+    """
+    unnamed = isinstance(task, Segmentation) and data.get("mask_values", 0) is None and data.get("classes") is None
+    if not unnamed or len(classes) < 3 or not all(name.isdecimal() for name in classes):
+        return data
+    return data | {"mask_values": [int(name) for name in classes]}
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="evaluate")

@@ -21,6 +21,7 @@ from experiments.evaluation.map_files import (
     write_overlay,
     write_png,
 )
+from experiments.evaluation.measure import padded
 from experiments.evaluation.prediction import MapPrediction
 from experiments.evaluation.windows import Slide
 from experiments.training.tasks.segmentation import Segmentation
@@ -99,7 +100,7 @@ def segment(
     """Compute the probabilities of a segmentation over an image of any size, tile by tile.
 
     They are those of the whole image if the network can be tiled exactly. Otherwise tiles overlap and are blended, and
-    a warning states how much they differ.
+    a warning states how much they differ. What is smaller than the network's least size is zero-padded.
 
     Args:
         network: The network, from images to maps of their size.
@@ -116,7 +117,13 @@ def segment(
 
     shape = (task.num_outputs, *x.shape[1:])
     output = _Output(shape, finish if shape[1:] == size else None, advance)
-    tiles.predict(network, x, tile, output, margin=max(1, tile // 8))
+    if min(shape[1:]) < getattr(network, "min_size", 1):
+        everything = slice(None), slice(0, shape[1]), slice(0, shape[2])
+        with torch.inference_mode():
+            y = padded(network, torch.from_numpy(x[everything])[None].to(next(network.parameters()).device))
+        output[everything] = y[0].float().cpu().numpy()
+    else:
+        tiles.predict(network, x, tile, output, margin=max(1, tile // 8))
     if output.array is not None:
         kept = output.array
         down, across = (bilinear(old, new) for old, new in zip(shape[1:], size, strict=True))

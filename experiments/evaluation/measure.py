@@ -97,12 +97,8 @@ def outputs(
     small = 0
     for batch in _batches(bar, batch_size):
         x, target = (part.to(device) for part in unpacked(batch))
-        before = [max(0, least - n) // 2 for n in x.shape[2:]]
-        padded = enlarged(x, least)
-        small += len(x) * (padded is not x)
-        logits = network(padded)
-        if logits.ndim > 2 and padded is not x:
-            logits = logits[(..., *(slice(k, k + n) for k, n in zip(before, x.shape[2:], strict=True)))]
+        small += len(x) * (min(x.shape[2:]) < least)
+        logits = padded(network, x)
         if not logits.isfinite().all():
             raise ValueError(NOT_FINITE)
         yield x, logits, target
@@ -116,6 +112,20 @@ def _batches(examples: Iterable[tuple[Any, ...]], batch_size: int) -> Iterator[A
         size = max(1, min(batch_size, POSITIONS // prod(shape[1:])))
         while batch := list(islice(group, size)):
             yield default_collate(batch)
+
+
+def padded(network: nn.Module, x: Tensor) -> Tensor:
+    """Return the outputs for a batch of inputs of any size.
+
+    Those that are smaller than the network's least size are zero-padded, and maps of them are cropped again.
+    """
+    least = getattr(network, "min_size", 1)
+    y: Tensor = network(enlarged(x, least))
+    if y.ndim == 2 or min(x.shape[2:]) >= least:
+        return y
+    for dim, n in enumerate(x.shape[2:], 2):
+        y = y.narrow(dim, max(0, least - n) // 2, n)
+    return y
 
 
 def enlarged(x: Tensor, least: int) -> Tensor:

@@ -13,7 +13,7 @@ from experiments.data.image.scaled import Scaled
 from experiments.data.image.slide import LargeImage
 from experiments.data.sound.clips import windows
 from experiments.evaluation.device import NOT_FINITE
-from experiments.evaluation.measure import enlarged
+from experiments.evaluation.measure import padded
 from experiments.training.tasks.task import Task
 
 Error = ImportError | OSError | ValueError
@@ -103,8 +103,7 @@ def probabilities(network: nn.Module, task: Task, x: Tensor) -> np.ndarray:
 
     Inputs that are smaller than the network's least size are zero-padded, as in the test.
     """
-    x = enlarged(x, getattr(network, "min_size", 1))
-    logits = network(x.to(next(network.parameters()).device)).float().cpu()
+    logits = padded(network, x.to(next(network.parameters()).device)).float().cpu()
     result: np.ndarray = task.probabilities(logits).numpy()
     return result
 

@@ -171,7 +171,7 @@ def saved(
     """Write the checkpoint of a network that was not trained, as a run has it; return the run's folder."""
     arguments = {name: value for name, value in network.arguments.items() if name != "num_classes"}
     config = {
-        **{"name": "made", "seed": 0, "batch_size": 4, "data": data or {}},
+        **{"name": "made", "seed": 0, "batch_size": 4, "rescale": None, "data": data or {}},
         "model": {"_target_": f"{type(network).__module__}.{type(network).__name__}", **arguments},
         "task": {"_target_": f"experiments.training.tasks.{task}.{TASKS[task]}", **options},
         "trainer": {"accelerator": "cpu", "precision": "32-true"},

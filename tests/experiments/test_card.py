@@ -125,6 +125,29 @@ def test_an_unknown_input_is_not_a_card(input: Any, trained: Path, tmp_path: Pat
         load_network(tmp_path / "odd.ckpt")
 
 
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ("renamed", "Missing key"),
+        ("no task", "KeyError: 'task'"),
+        ("no such class", "Error locating target|Unable to import|wavenets.models.DigitCNN"),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_named(change: str, reason: str, trained: Path, tmp_path: Path) -> None:
+    checkpoint = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    config, weights = checkpoint["card"]["config"], checkpoint["state_dict"]
+    if change == "renamed":
+        name = next(iter(weights))
+        weights[f"{name}_before"] = weights.pop(name)
+    elif change == "no task":
+        del config["task"]
+    else:
+        config["model"]["_target_"] = "wavenets.models.DigitCNN"
+    torch.save(checkpoint, tmp_path / "old.ckpt")
+    with pytest.raises(ValueError, match=rf"old.ckpt is not of this version, or was changed \(.*({reason}).*train it"):
+        load_network(tmp_path / "old.ckpt")
+
+
 def test_a_checkpoint_is_found_in_the_folder_of_a_run(trained: Path, tmp_path: Path) -> None:
     assert find_checkpoint(str(trained)) == trained / "checkpoints" / "best.ckpt"
     assert find_checkpoint(trained / "checkpoints" / "last.ckpt").name == "last.ckpt"

@@ -78,6 +78,25 @@ def test_a_segmentation_returns_class_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(predicted, expected)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 300), (3, 7)])
+def test_a_map_of_an_image_below_the_least_size_is_that_of_the_padded_image(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    network = UNet(3, width=4, depth=2, base=2, num_scales=4, form="shared").eval()
+    assert (least := network.min_size) > 3
+    trained = experiments.load(saved(network, tmp_path / "run", "segmentation", Image(3), list("abc")))
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    Picture.fromarray(pixels).save(tmp_path / "a.png")
+    x = trained.preprocess(tmp_path / "a.png")
+    before = [max(0, least - n) // 2 for n in size]
+    whole = torch.zeros(1, 3, *(max(least, n) for n in size))
+    rows, columns = (slice(start, start + n) for start, n in zip(before, size, strict=True))
+    whole[:, :, rows, columns] = x
+    with torch.no_grad():
+        expected = network(whole)[0].argmax(0)[rows, columns].numpy()
+    np.testing.assert_array_equal(trained.predict(tmp_path / "a.png"), expected)
+
+
 @pytest.mark.parametrize("fit, seen", [("resize", (24, 30)), ("pad", (22, 30)), ("crop", (37, 50))])
 def test_maps_are_made_at_the_size_of_training(tmp_path: Path, fit: str, seen: tuple[int, int]) -> None:
     network = UNet(3, width=4, depth=2).eval()
@@ -101,6 +120,7 @@ def test_maps_and_features_have_the_precision_of_the_network(
     Picture.fromarray(np.random.default_rng(0).integers(0, 256, (37, 50, 3), np.uint8)).save(tmp_path / "a.png")
     with torch.no_grad():
         expected = placed.network(trained.preprocess(tmp_path / "a.png"))[0].argmax(0).numpy()
+    assert trained.network.min_size == 1  # is measured once, which calls the hook
     dtypes = set()
     conv = next(module for module in trained.network.modules() if isinstance(module, nn.Conv2d))
     conv.register_forward_hook(lambda module, inputs, output: dtypes.add(output.dtype))

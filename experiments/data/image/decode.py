@@ -67,7 +67,7 @@ def decode(file: Path, page: int | None = None, channels: int | None = None, ind
             values = _upright(np.atleast_3d(imagecodecs.png_decode(file.read_bytes())), orientation)
             return Pixels(values, 16, alpha=values.shape[2] in (2, 4))
         with Image.open(file) as image:
-            number = _number(file, page, count_frames(image))
+            number = page_number(file, page, count_frames(image))
             if number:
                 image.seek(number)
             return _decode_pillow(image, indices)
@@ -169,7 +169,7 @@ def _decode_tiff(tiff: TiffFile, file: Path, page: int | None, channels: int | N
         pages = [one for one in series.pages if one is not None]
         values = np.stack([_page_values(one)[..., 0] for one in pages], -1)
     else:
-        pages = pages[_number(file, page, len(pages)) :]
+        pages = pages[page_number(file, page, len(pages)) :]
         values = _page_values(pages[0])
     pixels = tiff_pixels(key(pages[0]), values)
     pixels.values = _upright(pixels.values, orientation_of(pages[0]))
@@ -220,8 +220,8 @@ def _is_deep_png(file: Path) -> bool:
     return head.startswith(b"\x89PNG") and head[24:] == b"\x10"
 
 
-def _number(file: Path, page: int | None, pages: int) -> int:
-    """Return the number of the page to read."""
+def page_number(file: Path, page: int | None, pages: int) -> int:
+    """Return the number of the page to read, of so many; without one the first, with a warning if there are others."""
     if page is None and pages > 1:
         warn_once("has several pages or frames, of which the first is read", file)
     if not 0 <= (page or 0) < pages:

@@ -11,7 +11,17 @@ import numpy as np
 from tifffile import TiffFile
 from torch import Tensor
 
-from experiments.data.image.decode import Pixels, is_plain, is_tiff, key, named, orientation_of, tiff_pages, tiff_pixels
+from experiments.data.image.decode import (
+    Pixels,
+    is_plain,
+    is_tiff,
+    key,
+    named,
+    orientation_of,
+    page_number,
+    tiff_pages,
+    tiff_pixels,
+)
 from experiments.data.image.pieces import Pieces, kept_tags, microns_per_pixel
 from experiments.data.image.read import SLIDES, Range, normalized, read_image
 from experiments.data.image.write import Tags
@@ -118,10 +128,12 @@ def _open_tiff(
     tiff: TiffFile, file: Path, channels: int, convert: Callable[[Pixels], Tensor], mpp: float | None, tags: Tags
 ) -> LargeImage:
     series = tiff.series[0]
+    stacked = series.axes == "CYX" and series.shape[0] == channels > 1  # a page for each channel
+    if not stacked:
+        page_number(file, None, len(tiff_pages(tiff)))  # warns of other pages
 
     def level(number: int) -> tuple[Region, Size]:
         one = series.levels[number]
-        stacked = one.axes == "CYX" and one.shape[0] == channels > 1  # a page for each channel
         pages = [page for page in one.pages if page is not None][: None if stacked else 1]
         pieces = [Pieces(page) for page in pages]
 

@@ -19,8 +19,8 @@ class Folder:
     """A folder of sounds (`AudioSet`) or images (`ImageSet`), in which a class is a subfolder.
 
     Files may lie in further folders below that of their class. Links are followed; names that begin with a dot are
-    left out. Folders ``train``, ``val`` and ``test`` at the top are the split, and hold the folders of the classes.
-    Without them, folds are drawn, stratified by class.
+    left out. Folders ``train``, ``val`` and ``test`` at the top are the split, and hold the folders of the classes; a
+    set for tests alone has ``test``. Without them, folds are drawn, stratified by class.
 
     Args:
         root: The folder.
@@ -84,9 +84,10 @@ def _is_split(root: Path, parts: Sequence[Sequence[str]]) -> bool:
     tops = sorted({part[0] for part in parts if len(part) > 1})
     stages = {top: STAGES[top.lower()] for top in tops if top.lower() in STAGES}
     others, found = ", ".join(top for top in tops if top not in stages), set(stages.values())
-    if not others and len(found) > 1:
+    deep = any(part[0] in stages and len(part) > 2 for part in parts)
+    if not others and (len(found) > 1 or (found == {"test"} and deep)):
         return True
-    if any(part[0] in stages and len(part) > 2 for part in parts):
+    if deep:
         lacking = " and no ".join(sorted({"train", "test"} - found))
         problem = f"beside {others}; move {others} elsewhere" if others else f"and no {lacking}; add what is missing"
         names = ", ".join(stages)

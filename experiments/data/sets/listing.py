@@ -141,6 +141,8 @@ def _labels(labels: pd.Series, multi_label: bool | None, classes: Sequence[str] 
     found = sorted({name for names in several for name in names}, key=_number_or_text)
     check_names(found)
     names = found if classes is None else [str(name) for name in classes]
+    if len(set(names)) < len(names):
+        raise ValueError(f"data.classes={names} names a class twice; leave one out")
     if unknown := [name for name in found if name not in names]:
         raise ValueError(f"data.classes={names} lacks the label {unknown[0]} of data.metadata")
     numbers = {name: number for number, name in enumerate(names)}

@@ -119,7 +119,7 @@ def as_fold(value: Any) -> Fold:
         (600, 600, 'slow')
     """
     text = str(value).strip().removesuffix(".0")
-    return int(text) if text.lstrip("-").isdecimal() else text
+    return int(text) if text.removeprefix("-").isdecimal() else text
 
 
 def groups_of(group: str | None, names: Sequence[str], table: pd.DataFrame | None = None) -> list[str] | None:
@@ -143,7 +143,7 @@ def groups_of(group: str | None, names: Sequence[str], table: pd.DataFrame | Non
         column = table[group].fillna("").str.strip()
         if (empty := column == "").any():
             raise ValueError(f"line {empty.idxmax()} of the list has an empty field in the column {group}")
-        return _distinct(column.tolist(), group)
+        return _distinct(column.str.removesuffix(".0").tolist(), group)  # 1 and 1.0 are one patient
     columns = "" if table is None else f"a column of the list ({', '.join(map(str, table))}) or "
     try:
         pattern = re.compile(group)

@@ -9,6 +9,7 @@ import tifffile
 import torch
 from PIL import Image
 
+from experiments.data.image import decode
 from experiments.data.image.read import read_image
 from experiments.data.image.slide import open_large
 from experiments.data.image.write import write_map
@@ -44,6 +45,23 @@ def test_pieces_of_tiff(tmp_path: Path, options: dict[str, Any], dtype: type) ->
             piece = image[:, top:bottom, left:right]
             np.testing.assert_allclose(piece, expected[:, top:bottom, left:right], rtol=1e-6)
         assert np.array_equal(image[1, :5, -5:], image[:][1, :5, -5:])
+
+
+def test_other_pages_are_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(decode, "_warned", set())
+    for name, pages, channels in (("stack", 4, 3), ("channels", 3, 3)):
+        file = tmp_path / f"{name}.ome.tif"
+        values = np.arange(pages * 30, dtype=np.uint8).reshape(pages, 5, 6)
+        tifffile.imwrite(file, values, metadata={"axes": "CYX"}, photometric="minisblack")
+        with open_large(file, channels) as image:
+            assert np.array_equal(image[:], read_image(file, channels))
+    assert [record.message for record in caplog.records if "stack" in record.message] == [
+        f"{tmp_path}/stack.ome.tif has several pages or frames, of which the first is read (further files like this "
+        "are not named)"
+    ]
+    assert "channels.ome" not in caplog.text
 
 
 def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:

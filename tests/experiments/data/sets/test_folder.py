@@ -102,9 +102,15 @@ def test_folders_beside_a_split(tmp_path: Path) -> None:
         Folder(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("word", "lacking"), [("train", "no test"), ("test", "no train"), ("dev", "no test and no train")]
-)
+def test_a_folder_of_tests_alone(tmp_path: Path) -> None:
+    for number in range(4):
+        write_image(tmp_path / "test" / "ab"[number % 2] / f"{number}.png")
+    data = Folder(tmp_path)
+    assert data.classes == ["a", "b"]
+    assert stems(data) == [[], [], ["0", "2", "1", "3"]]
+
+
+@pytest.mark.parametrize(("word", "lacking"), [("train", "no test"), ("dev", "no test and no train")])
 def test_one_folder_of_a_split(tmp_path: Path, word: str, lacking: str) -> None:
     for number in range(10):
         write_image(tmp_path / word / "ab"[number % 2] / f"{number}.png")

@@ -139,6 +139,13 @@ def test_blanks_make_no_other_group(tmp_path: Path) -> None:
     assert set(data.group_of.values()) == {f"P{n}" for n in range(8)}
 
 
+def test_a_patient_may_be_written_as_a_whole_number_or_with_a_zero(tmp_path: Path) -> None:
+    names = write_sounds(tmp_path, [80] * 40)
+    rows = [(name, "ab"[n % 2], f"{n % 8}{'.0' * (n % 3 == 1)}") for n, name in enumerate(names)]
+    data = CSV(write_listing(tmp_path, rows, "file,label,patient"), **options(tmp_path, group="patient"))
+    assert set(data.group_of.values()) == {str(n) for n in range(8)}
+
+
 def test_home_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     names = write_sounds(tmp_path / "sounds", [80] * 3)

@@ -123,6 +123,12 @@ def test_a_broken_listing_is_told_in_one_line(tmp_path: Path, columns: str, rows
     assert "\n" not in str(error.value)
 
 
+def test_a_class_is_named_once(tmp_path: Path) -> None:
+    rows = [(name, "a", n) for n, name in enumerate(write_sounds(tmp_path, [80] * 3))]
+    with pytest.raises(ValueError, match=r"data.classes=\['b', 'a', 'a'\] names a class twice; leave one out"):
+        CSV(write_listing(tmp_path, rows, "file,label,fold"), **options(tmp_path, classes=["b", "a", "a"]))
+
+
 def test_arguments_out_of_range(tmp_path: Path) -> None:
     names = write_sounds(tmp_path, [80] * 3)
     file = write_listing(tmp_path, [(name, "a", i) for i, name in enumerate(names)], "file,label,fold")
