@@ -97,7 +97,7 @@ def outputs(
     small = 0
     for batch in _batches(bar, batch_size):
         x, target = (part.to(device) for part in unpacked(batch))
-        small += len(x) * (min(x.shape[2:]) < least)
+        small += len(x) * any(n < least for n in x.shape[2:])
         logits = padded(network, x)
         if not logits.isfinite().all():
             raise ValueError(NOT_FINITE)
@@ -120,8 +120,9 @@ def padded(network: nn.Module, x: Tensor) -> Tensor:
     Those that are smaller than the network's least size are zero-padded, and maps of them are cropped again.
     """
     least = getattr(network, "min_size", 1)
-    y: Tensor = network(enlarged(x, least))
-    if y.ndim == 2 or min(x.shape[2:]) >= least:
+    larger = enlarged(x, least)
+    y: Tensor = network(larger)
+    if larger is x or y.ndim == 2:
         return y
     for dim, n in enumerate(x.shape[2:], 2):
         y = y.narrow(dim, max(0, least - n) // 2, n)
