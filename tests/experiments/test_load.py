@@ -83,7 +83,8 @@ def test_a_map_of_an_image_below_the_least_size_is_that_of_the_padded_image(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:
     network = UNet(3, width=4, depth=2, base=2, num_scales=4, form="shared").eval()
-    assert (least := network.min_size) > 3
+    least = network.min_size
+    assert least > 3
     trained = experiments.load(saved(network, tmp_path / "run", "segmentation", Image(3), list("abc")))
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     Picture.fromarray(pixels).save(tmp_path / "a.png")
