@@ -153,7 +153,7 @@ def named(file: Path) -> Iterator[None]:
         raise ValueError(f"{file} does not fit into memory; cut it into smaller images") from error
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{file} cannot be decoded ({reason}); replace it, or remove its line") from error
+        raise ValueError(f"{file} cannot be decoded ({reason}); replace it, or leave it out") from error
 
 
 def warn_once(problem: str, file: Path) -> None:
