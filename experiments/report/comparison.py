@@ -193,6 +193,7 @@ class Pair:
 def grid_of(network: nn.Module) -> Grid | None:
     """Return the grid of a wavelet network, or of all groups on which it is built. ``None``: it is a plain network."""
     parts = [part for part in network.modules() if isinstance(getattr(part, "grid", None), Grid)]
+    # A single view is the signal itself, as in a plain `LogMelCNN`.
     parts = [part for part in parts if not (isinstance(part, Views) and part.num_scales * part.grid.orientations == 1)]
     if not parts:
         return None

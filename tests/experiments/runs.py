@@ -17,11 +17,12 @@ from hydra.core.hydra_config import HydraConfig
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, open_dict
 
-from experiments import predict
+from experiments import evaluate, predict
 from experiments import train as trains
 from experiments.card import Card
 from experiments.data.inputs import Input
 from experiments.networks import Own
+from experiments.results import Results
 from experiments.run import Run
 from experiments.train import train
 from wavenets.models.pretrained import Pretrained
@@ -181,6 +182,12 @@ def saved(
     file.parent.mkdir(parents=True)
     torch.save({"card": Card(config, list(classes), input).to_dict(), "state_dict": weights}, file)
     return folder
+
+
+def evaluated(*arguments: str) -> Results:
+    """Return the results of ``experiments.evaluate``."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return evaluate.evaluate(compose("evaluate", list(arguments)))[0]
 
 
 def train_command(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:

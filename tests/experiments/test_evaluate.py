@@ -19,7 +19,7 @@ from experiments import evaluate, predict
 from experiments.card import load_network
 from experiments.evaluation.device import place
 from experiments.results import Results
-from tests.experiments.runs import CONF, write_set
+from tests.experiments.runs import CONF, evaluated, write_set
 
 
 def test_evaluate_gives_the_results_of_the_run(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,11 +73,6 @@ def test_evaluate_elsewhere_and_at_other_speeds(trained: Path, tmp_path: Path) -
         results, file, _ = evaluate.evaluate(compose("evaluate", [*changes, "rescale=[0.25,0.7,4]"]))
     assert list(results.transformed) == ["0.25", "0.7", "4"]
     assert file == trained / "checkpoints" / "last.json"
-
-
-def evaluated(*arguments: str) -> Results:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return evaluate.evaluate(compose("evaluate", list(arguments)))[0]
 
 
 def test_evaluate_on_another_fold_or_with_any_other_value_of_the_data(

@@ -8,22 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from PIL import Image
 from torch import Tensor
 
-from experiments import evaluate
 from experiments.data.inputs import Image as ImageInput
-from experiments.results import Results
-from tests.experiments.runs import CONF, saved
+from tests.experiments.runs import evaluated, saved
 from wavenets.models import CNN, UNet
 
 CSV = {"_target_": "experiments.data.sets.listing.CSV"}
-
-
-def evaluated(*arguments: str) -> Results:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return evaluate.evaluate(compose("evaluate", ["rescale=[]", *arguments]))[0]
 
 
 def brightness(network: UNet, x: Tensor) -> Tensor:
@@ -46,8 +38,8 @@ def test_classes_of_masks_keep_their_values_where_a_set_lacks_one(
     data = {**CSV, "metadata": str(tmp_path / "all.csv"), "classes": None, "mask_values": None}
     network = UNet(num_classes=3, in_channels=1, width=4, depth=2)
     run = saved(network, tmp_path / "run", "segmentation", ImageInput(1), ["0", "5", "9"], data)
-    assert evaluated(f"ckpt={run}").test["pixel_accuracy"] == 1
-    assert evaluated(f"ckpt={run}", f"++data.metadata={tmp_path}/two.csv").test["pixel_accuracy"] == 1
+    assert evaluated(f"ckpt={run}", "rescale=[]").test["pixel_accuracy"] == 1
+    assert evaluated(f"ckpt={run}", "rescale=[]", f"++data.metadata={tmp_path}/two.csv").test["pixel_accuracy"] == 1
 
 
 def listing(folder: Path, **columns: Any) -> Path:
@@ -65,7 +57,7 @@ def test_numbers_that_a_set_lacks_are_not_invented(tmp_path: Path) -> None:
     network = CNN(2, width=4)
     run = saved(network, tmp_path / "run", "regression", ImageInput(1), ["age", "weight"], data, **options)
     with pytest.raises(ValueError, match="the data lack weight, which the network predicts"):
-        evaluated(f"ckpt={run}", "++data.values=[age]")
+        evaluated(f"ckpt={run}", "rescale=[]", "++data.values=[age]")
 
 
 @pytest.mark.parametrize(
@@ -86,5 +78,5 @@ def test_examples_of_the_training_are_warned_of(
     data = {**CSV, "metadata": str(file), "channels": 1, "folds": 5, "seed": 0, "test_fold": None}
     run = saved(CNN(2, width=4), tmp_path / "run", "multi_class", ImageInput(1), ["a", "b"], data)
     with caplog.at_level(logging.INFO):
-        evaluated(f"ckpt={run}", *(f"++data.{change.replace('FILE', str(file))}" for change in changes))
+        evaluated(f"ckpt={run}", "rescale=[]", *(f"++data.{change.replace('FILE', str(file))}" for change in changes))
     assert any("may have been trained or validated" in message for message in caplog.messages) == warned

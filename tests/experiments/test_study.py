@@ -16,7 +16,6 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from experiments import evaluate
 from experiments.launch import local as pool
 from experiments.launch.job import Job, Test, config_dir
 from experiments.launch.plan import Plan, composed
@@ -24,7 +23,7 @@ from experiments.report.grid import Arm, Cell, Study
 from experiments.report.study_table import table
 from experiments.results import Results
 from experiments.run import Run
-from tests.experiments.runs import CONF, tiny
+from tests.experiments.runs import CONF, evaluated, tiny
 from tests.experiments.studies import ARMS, arguments, in_this_process, run_study
 from tests.slow import quickly
 
@@ -125,11 +124,6 @@ def test_arms_on_views_share_a_training_and_all_are_tested_elsewhere(
     resumed, _ = run_study(*arguments(sounds, tmp_path, **grid))
     assert commands == []
     assert [one.difference for one in resumed.paired] == pytest.approx([1 - plain.test], abs=2e-5)  # of the arm's views
-
-
-def evaluated(*arguments: str) -> Results:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return evaluate.evaluate(compose("evaluate", list(arguments)))[0]
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
-from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffFrame, TiffPage
+from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +92,11 @@ def tiff_pages(tiff: TiffFile) -> list[Page]:
     return [page for page in pages if not key(page).is_reduced] or pages[:1]
 
 
+def has_page_per_channel(series: TiffPageSeries, channels: int) -> bool:
+    """Return whether the pages of a series are the channels of one image."""
+    return series.axes == "CYX" and series.shape[0] == channels > 1
+
+
 def key(page: Page) -> TiffPage:
     """Return the page that has the tags of a page: tifffile reads them once for pages that are alike."""
     assert page.keyframe is not None
@@ -165,7 +170,7 @@ def warn_once(problem: str, file: Path) -> None:
 
 def _decode_tiff(tiff: TiffFile, file: Path, page: int | None, channels: int | None) -> Pixels:
     pages, series = tiff_pages(tiff), tiff.series[0]
-    if page is None and channels and series.axes == "CYX" and series.shape[0] == channels > 1:
+    if page is None and channels and has_page_per_channel(series, channels):
         pages = [one for one in series.pages if one is not None]
         values = np.stack([_page_values(one)[..., 0] for one in pages], -1)
     else:

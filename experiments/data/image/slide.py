@@ -13,6 +13,7 @@ from torch import Tensor
 
 from experiments.data.image.decode import (
     Pixels,
+    has_page_per_channel,
     is_plain,
     is_tiff,
     key,
@@ -128,7 +129,7 @@ def _open_tiff(
     tiff: TiffFile, file: Path, channels: int, convert: Callable[[Pixels], Tensor], mpp: float | None, tags: Tags
 ) -> LargeImage:
     series = tiff.series[0]
-    stacked = series.axes == "CYX" and series.shape[0] == channels > 1  # a page for each channel
+    stacked = has_page_per_channel(series, channels)
     if not stacked:
         page_number(file, None, len(tiff_pages(tiff)))  # warns of other pages
 
