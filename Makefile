@@ -6,8 +6,7 @@ ON_SCALES = model.base=1.41421356 model.num_scales=4 model.readout=gated model.d
 	augment.rescale.low=0.5 augment.rescale.high=2 'rescale=[]'
 SECOND = augment.turn=null model.dropout=0.1 data.val_share=0 # turned images are blurred; validation has settled the recipe
 TURNED = 'augment.turn={_target_:experiments.data.image.transforms.Rotate,degrees:180,fill:null}' data.crop=96 data.foreground=0.5
-ON_SPEEDS = model.base=3/2 model.num_scales=4 model.finer=1 model.dropout=0.2 \
-	augment.speed.low=0.5 augment.speed.high=2 trainer.precision=bf16-mixed
+ON_SPEEDS = data.val_fold=false model.base=3/2 model.num_scales=4 model.finer=1 model.dropout=0.2
 
 # Lists these targets
 help:
@@ -47,10 +46,11 @@ weights: $(WEIGHTS:%=runs/weights/%/results.json)
 	$(BIN)/python -m experiments.report.weights $(^D)
 
 runs/weights/esc10/results.json: | .venv/installed
-	$(BIN)/python -m experiments.train experiment=esc10_scalogram data.root=$(ESC50) folder=$(@D)
+	$(BIN)/python -m experiments.train experiment=esc10_log_mel $(ON_SPEEDS) data.root=$(ESC50) folder=$(@D)
 
 runs/weights/urbansound8k/results.json: | .venv/installed
-	$(BIN)/python -m experiments.train experiment=urbansound8k_log_mel data.test_fold=10 data.val_fold=false $(ON_SPEEDS) folder=$(@D)
+	$(BIN)/python -m experiments.train experiment=urbansound8k_log_mel $(ON_SPEEDS) data.test_fold=10 \
+		augment.speed.low=0.5 augment.speed.high=2 trainer.precision=bf16-mixed folder=$(@D)
 
 runs/weights/digits_rotated/results.json: | .venv/installed
 	$(BIN)/python -m experiments.train experiment=digits_rotated model.width=12 augment=turn trainer=cpu folder=$(@D)
