@@ -3,12 +3,22 @@
 from os.path import expanduser
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 if TYPE_CHECKING:
     from experiments.loaded import Trained, load
 
+
+def _choice(group: str, _root_: DictConfig) -> Any:
+    """Return which file of a group in conf/ was chosen. Where a sweep gets its folder, ${hydra:…} is not known yet."""
+    from hydra.core.hydra_config import HydraConfig
+
+    choices = OmegaConf.select(_root_, "hydra.runtime.choices") or HydraConfig.get().runtime.choices
+    return choices[group]
+
+
 OmegaConf.register_new_resolver("home", expanduser, replace=True)  # in conf/: ~ is the home folder
+OmegaConf.register_new_resolver("choice", _choice, replace=True)
 
 __all__ = ["Trained", "load"]
 

@@ -74,7 +74,8 @@ class Card:
 def find_checkpoint(path: Path | str | None) -> Path:
     """Return the checkpoint file: of a run's folder the one to use, of ``save_pretrained``'s folder the weights.
 
-    Of a folder of runs, such as ``runs/mine`` with a run for each date, it is that of the newest finished run.
+    Of a folder of runs, such as ``runs/mine`` with a run or a sweep for each date, it is that of the newest finished
+    run.
 
     Raises:
         FileNotFoundError: There is no checkpoint.
@@ -85,7 +86,9 @@ def find_checkpoint(path: Path | str | None) -> Path:
     if (path / CARD).is_file():
         return path / WEIGHTS
     run = Run(path)
-    if path.is_dir() and not run.started and (finished := [file.parent for file in path.glob("*/results.json")]):
+    of_sweeps = (file for file in path.glob("*/*/results.json") if file.parent.name.isdigit())
+    finished = [file.parent for file in (*path.glob("*/results.json"), *of_sweeps)]
+    if path.is_dir() and not run.started and finished:
         run = Run(max(finished, key=lambda folder: (Run(folder).results.stat().st_mtime, folder.name)))
         log.info("ckpt: %s, the newest finished run in %s", run.folder, path)
     file = run.trained if path.is_dir() else path

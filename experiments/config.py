@@ -11,16 +11,19 @@ from experiments.run import Run
 from experiments.trust import TRAINING_ROOMS, allowed_class, as_list, targets
 
 # What decides how many steps a run has.
-LENGTH = "trainer.max_epochs", "trainer.max_steps", "trainer.accumulate_grad_batches"
+LENGTH = (
+    *("trainer.max_epochs", "trainer.max_steps", "trainer.accumulate_grad_batches"),
+    *("trainer.limit_train_batches", "trainer.overfit_batches", "trainer.devices", "trainer.num_nodes"),
+)
 # What a resumed run may change, beside trainer.…: whether it is tested, and where its data are.
 CHANGEABLE = "test", "data.root", "data.metadata", "data.cache_dir", "data.num_workers", "num_workers"
 
 
 def check_numbers(cfg: DictConfig) -> None:
-    """Check those numbers of the configuration that are not checked elsewhere.
+    """Check those numbers and switches of the configuration that are not checked elsewhere.
 
     Raises:
-        ValueError: A value is not a number, or is too small.
+        ValueError: A value is not a number, is too small, or is neither true nor false.
     """
     for key, kind, least in (
         ("seed", int, 0),
@@ -28,11 +31,19 @@ def check_numbers(cfg: DictConfig) -> None:
         ("num_workers", int, 0),
         ("wavelet_loss", float, 0),
         ("optimizer.lr", float, 0),
+        ("optimizer.weight_decay", float, 0),
+        ("trainer.max_epochs", int, -1),
+        ("trainer.check_val_every_n_epoch", int, 1),
         ("trainer.accumulate_grad_batches", int, 1),
     ):
         value = OmegaConf.select(cfg, key, default=least)
+        if value is None and key.startswith("trainer."):  # Lightning's own
+            continue
         if not isinstance(value, int | kind) or not value >= least:
             raise ValueError(f"{key}={value} is not a {'whole ' * (kind is int)}number of at least {least}")
+    for key in "test", "checkpointing":  # Hydra reads test=no as the text "no", which would count as true
+        if not isinstance(cfg[key], bool):
+            raise ValueError(f"{key}={cfg[key]} is neither true nor false")
 
 
 def resumed(cfg: DictConfig, overrides: list[str]) -> DictConfig:

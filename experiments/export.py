@@ -123,7 +123,7 @@ def export(cfg: DictConfig) -> tuple[Path, float]:
         raise ValueError(f"format={cfg.format} is unknown; choose one of {', '.join(FORMATS)}")
     if cfg.opset is not None and cfg.format != "onnx":
         raise ValueError(f"opset={cfg.opset} is for format=onnx, not for format={cfg.format}")
-    if cfg.opset is not None and (not isinstance(cfg.opset, int) or cfg.opset < 1):
+    if cfg.opset is not None and (type(cfg.opset) is not int or cfg.opset < 1):
         raise ValueError(f"opset={cfg.opset} is not a whole number, such as opset=18")
     checkpoint = find_checkpoint(cfg.ckpt)
     suffix = SUFFIXES[cfg.format]

@@ -1,7 +1,7 @@
 """The folder of a run and the files in it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -67,6 +67,16 @@ class Run:
     def started(self) -> bool:
         """Whether there is a checkpoint."""
         return self.last.is_file() or self.best.is_file()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a process trains in the folder now."""
+        lock = self.folder / "run.lock"
+        try:
+            with FileLock(lock, timeout=0) if lock.is_file() else nullcontext():
+                return False
+        except Timeout:
+            return True
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -187,6 +187,8 @@ def command(cfg: DictConfig) -> float | None:
     with one_line_errors(), Run(folder).held() if is_first_process() else nullcontext():
         if HydraConfig.get().mode == RunMode.MULTIRUN and cfg.trainer.devices != 1:
             raise ValueError("-m needs trainer.devices=1; on several devices, start one run after the other")
+        if HydraConfig.get().mode == RunMode.MULTIRUN and not OmegaConf.is_missing(cfg, "resume"):
+            raise ValueError(f"resume={cfg.resume} does not go with -m; resume one run after the other")
         if not OmegaConf.is_missing(cfg, "resume"):
             cfg = resumed(cfg, overrides)
         elif Run(folder).started:

@@ -71,6 +71,9 @@ def to_onnx(
                 del node.attribute[:]
                 node.attribute.extend(kept)
         onnx.helper.set_model_props(proto, dict(metadata))
+    written = next(entry.version for entry in proto.opset_import if entry.domain == "")
+    if opset is not None and written != opset:  # torch keeps its own version of what it cannot convert
+        raise ValueError(f"opset={opset} cannot be written by this version of torch; opset={written} can")
     onnx.save(proto, file)
     session = onnxruntime.InferenceSession(file)
     return lambda x: torch.from_numpy(session.run(None, {"input": x.numpy()})[0])

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from experiments.cores import cores
 from experiments.launch.job import Job, Test, config_dir, epochs_done, work
+from experiments.run import Run
 
 
 def devices() -> list[str]:
@@ -48,10 +50,15 @@ def run(
         try:
             while waiting or running:
                 for slot in sorted(set(range(processes)) - set(running)):
-                    while waiting and waiting[0].file.exists():  # another process that runs this study has finished it
-                        tell(waiting.pop(0), True)
-                    if waiting:
-                        running[slot] = start(job := waiting.pop(0), gpus[slot % len(gpus)] if gpus else None), job
+                    for job in [
+                        job for job in waiting if job.file.exists()
+                    ]:  # finished by another process of this study
+                        waiting.remove(job)
+                        tell(job, True)
+                    # A folder in which another process trains has its turn when that has ended.
+                    for job in [job for job in waiting if not Run(job.folder).busy][:1]:
+                        waiting.remove(job)
+                        running[slot] = start(job, gpus[slot % len(gpus)] if gpus else None), job
                 wait([process.sentinel for process, _ in running.values()], timeout=1)
                 show([job for _, job in running.values()])
                 for slot, (process, job) in list(running.items()):
@@ -60,6 +67,9 @@ def run(
                         if not job.file.exists():
                             failed.append(job)
                         tell(job, job.file.exists())
+        except KeyboardInterrupt:
+            print("interrupted; the same command continues", file=sys.stderr)
+            raise SystemExit(128 + signal.SIGINT) from None
         finally:
             for process, _ in running.values():
                 process.terminate()

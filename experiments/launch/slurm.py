@@ -128,11 +128,11 @@ def queue() -> dict[str, str]:
     command = ["squeue", "--me", "--array", "--noheader", "--format=%i %T %r"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise OSError(f"Slurm does not answer: {done.stderr.strip()}")
+        raise OSError(f"Slurm does not answer: {done.stderr.strip() or f'squeue ended with {done.returncode}'}")
     states = {}
     for line in done.stdout.splitlines():
-        id, state, reason = line.split(maxsplit=2)
-        states[id] = {"PENDING": f"queued ({reason})", "COMPLETING": ENDING}.get(state, state.lower())
+        id, state, *reason = line.split(maxsplit=2)
+        states[id] = {"PENDING": f"queued ({' '.join(reason)})", "COMPLETING": ENDING}.get(state, state.lower())
     return states
 
 

@@ -35,15 +35,13 @@ def gathered(name: str, folders: Sequence[Path | str]) -> Study:
         folders: Folders of runs.
 
     Raises:
-        FileNotFoundError: There is no finished run.
+        FileNotFoundError: There is no finished run in one of the folders.
         ValueError: Two runs are the same, or are of other metrics or transformations, or a file is damaged.
     """
-    below = (sorted(Path(folder).expanduser().rglob("results.json")) for folder in folders)
-    files = list(dict.fromkeys(chain.from_iterable(below)))  # the first folder has the first arm
-    if not files:
-        raise FileNotFoundError(
-            f"no results.json below {', '.join(map(str, folders))}; a run has one when it is tested"
-        )
+    below = {folder: sorted(Path(folder).expanduser().rglob("results.json")) for folder in folders}
+    if empty := [str(folder) for folder, files in below.items() if not files]:
+        raise FileNotFoundError(f"no results.json below {', '.join(empty)}; a run has one when it is tested")
+    files = list(dict.fromkeys(chain.from_iterable(below.values())))  # the first folder has the first arm
     runs = {file: Results.load(file) for file in files}
     kinds = {(results.monitor, results.transformation): file for file, results in runs.items()}
     if len(kinds) > 1:

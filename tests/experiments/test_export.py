@@ -40,6 +40,8 @@ def test_the_file_has_the_opset(opset: int, made: Path, tmp_path: Path, monkeypa
         (["opset=17", "format=export"], r"error: opset=17 is for format=onnx, not for format=export"),
         (["opset=new"], r"error: opset=new is not a whole number"),
         (["opset=5"], r"error: opset=5: "),
+        (["opset=999"], r"error: opset=999 cannot be written by this version of torch; opset=\d+ can"),
+        (["opset=true"], r"error: opset=True is not a whole number"),
     ],
 )
 def test_mistakes(

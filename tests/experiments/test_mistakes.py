@@ -1,10 +1,14 @@
 """A wrong value is one line, and leaves nothing behind."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from experiments.answers import CONF
 from experiments.errors import one_line_errors
 from experiments.run import Run
 from tests.experiments.runs import composed, short
@@ -24,6 +28,25 @@ def test_a_sweep_goes_on_after_a_job_that_cannot_run(
     assert (tmp_path / "1" / "results.json").exists() and not (tmp_path / "0" / "results.json").exists()
 
 
+def test_a_sweep_that_has_no_name_is_named_by_its_data_and_model(tmp_path: Path) -> None:
+    sweep = ["-m", "data=synthetic", "model=mnet", "batch_size=0,-1"]
+    environment = os.environ | {"PYTHONPATH": str(CONF.parent)}
+    start = [sys.executable, "-m", "experiments.train", *sweep]
+    done = subprocess.run(start, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr and done.returncode == 1
+    assert "batch_size=-1 is not a whole number of at least 1" in done.stdout + done.stderr
+    assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["synthetic_mnet"]
+
+
+def test_a_sweep_resumes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command(monkeypatch, "-m", f"resume={tmp_path}", "test=true", f"folder={tmp_path}/sweep")
+    out, err = capsys.readouterr()
+    assert f"resume={tmp_path} does not go with -m; resume one run after the other" in out + err
+
+
 @pytest.mark.parametrize("option", ["max_epochs=0", "limit_train_batches=0", "fast_dev_run=true"])
 def test_a_run_that_trains_nothing(option: str, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit, match="error: no epoch was trained, so that there is nothing to test"):
@@ -39,6 +62,11 @@ def test_a_run_that_trains_nothing(option: str, sounds: Path, tmp_path: Path, mo
         ("wavelet_loss=abc", "wavelet_loss=abc is not a number of at least 0"),
         ("optimizer.lr=abc", "optimizer.lr=abc is not a number"),
         ("optimizer.lr=nan", "optimizer.lr=nan is not a number"),
+        ("optimizer.weight_decay=abc", "optimizer.weight_decay=abc is not a number"),
+        ("trainer.max_epochs=1.5", "trainer.max_epochs=1.5 is not a whole number of at least -1"),
+        ("trainer.check_val_every_n_epoch=0", "trainer.check_val_every_n_epoch=0 is not a whole number of at least 1"),
+        ("test=no", "test=no is neither true nor false"),
+        ("task=segmentation", r"task=segmentation needs maps, as model=unet returns, not \(\d+, 3\)"),
         ("rescale=1", "rescale=1 is not a list of numbers"),
         ("rescale=[abc]", r"rescale=\['abc'\] is not a list of numbers"),
         ("compile=nonsense", "compile=nonsense: .*default"),

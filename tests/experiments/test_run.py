@@ -30,8 +30,12 @@ def test_the_best_checkpoint_is_used_and_else_the_last(tmp_path: Path) -> None:
 def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "PATIENCE", 0.01)
     refused = pytest.raises(ValueError, match=r"another run is training in .*new; choose another place with folder=")
+    assert not Run(tmp_path / "new").busy
     with Run(tmp_path / "new").held(), refused, Run(tmp_path / "new").held():
         pass
+    with Run(tmp_path / "new").held():
+        assert Run(tmp_path / "new").busy
+    assert not Run(tmp_path / "new").busy
     with Run(tmp_path / "new").held():
         pass
 
@@ -73,6 +77,13 @@ def test_a_folder_of_runs_stands_for_its_newest_finished_run(tmp_path: Path, cap
     assert find_checkpoint(tmp_path / "b") == Run(tmp_path / "b").best
     with pytest.raises(FileNotFoundError, match="not found: ckpt must be"):
         find_checkpoint(tmp_path / "b" / "checkpoints")
+    for name in "sweep/1", "study/share1_seed0":  # the runs of a sweep count as well
+        run = Run(tmp_path / name)
+        run.checkpoints.mkdir(parents=True)
+        run.best.touch()
+        run.results.touch()
+        os.utime(run.results, (5, 5))
+    assert find_checkpoint(tmp_path) == Run(tmp_path / "sweep" / "1").best
 
 
 def test_resume_makes_no_other_class(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,6 +224,40 @@ def test_what_another_process_finishes_meanwhile_is_not_run_again(
     assert reported == [("a", True), ("b", True), ("c", True)]
 
 
+def test_a_training_that_another_process_has_begun_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, started = [job(tmp_path, name) for name in "ab"], []
+    other = Run(jobs[0].folder).held()
+    other.__enter__()
+
+    def start(job: Job, gpu: str | None) -> Any:
+        started.append(job.name)
+        job.folder.mkdir(exist_ok=True)
+        job.file.touch()
+        if job.name == "b":  # the other process ends without having finished
+            other.__exit__(None, None, None)
+        process = fork.Process(target=int)
+        process.start()
+        return process
+
+    monkeypatch.setattr(pool, "start", start)
+    assert pool.run(jobs, 1) == []
+    assert started == ["b", "a"]
+
+
+def test_ctrl_c_ends_a_study_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def start(job: Job, gpu: str | None) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool, "start", start)
+    with pytest.raises(SystemExit) as end:
+        pool.run([job(tmp_path, "a")], 1)
+    assert end.value.code == 130 and capsys.readouterr().err.strip() == "interrupted; the same command continues"
+
+
 def test_a_training_has_one_thread_and_one_gpu_and_the_study_none_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,8 +70,13 @@ class MultiClass(Task):
         """Return the cross-entropy in nats, by class weights if there are any: Σ w · nll / Σ w over the examples.
 
         Raises:
-            ValueError: The targets are neither labels nor probabilities.
+            ValueError: The targets are neither labels nor probabilities, or the logits are maps.
         """
+        if logits.ndim != 2:
+            raise ValueError(
+                f"task=multi_class needs logits (B, {self.num_classes}), but the model returns {tuple(logits.shape)}; "
+                "maps are for task=segmentation"
+            )
         soft = target.is_floating_point() and target.shape == logits.shape
         if soft and not torch.allclose(target.sum(1), target.new_ones(()), atol=1e-3):
             raise ValueError("the targets of the data do not sum to one; task=multi_label is for several labels each")

@@ -186,6 +186,8 @@ class Segmentation(Task):
 
     def _truth(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return class numbers (B, …), `IGNORED` where a position does not count."""
+        if logits.ndim < 3:
+            raise ValueError(f"task=segmentation needs maps, as model=unet returns, not {tuple(logits.shape)}")
         expected = (len(logits), *logits.shape[2:])
         if target.is_floating_point():
             raise ValueError(f"task=segmentation needs targets of whole numbers, not {target.dtype}: class numbers")

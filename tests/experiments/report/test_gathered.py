@@ -152,6 +152,11 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr(sys, "argv", ["study", f"runs=[{tmp_path}/none]", f"folder={tmp_path}/nothing"])
     with pytest.raises(SystemExit, match=r"error: no results.json below .*/none; a run has one when it is tested"):
         study.main()
+    monkeypatch.setattr(
+        sys, "argv", ["study", f"runs=[{tmp_path}/sweep,{tmp_path}/none]", f"folder={tmp_path}/nothing"]
+    )
+    with pytest.raises(SystemExit, match=r"error: no results.json below [^,]*/none; a run has one when it is tested"):
+        study.main()
     assert not (tmp_path / "nothing").exists()
 
 
