@@ -95,6 +95,8 @@ def test_a_planned_learning_rate_is_not_continued(
     )
     with pytest.raises(SystemExit, match=message):
         resume(monkeypatch, tmp_path, "trainer.max_epochs=3")
+    with pytest.raises(SystemExit, match=r"trainer.limit_train_batches=1: the learning rate of .* was planned"):
+        resume(monkeypatch, tmp_path, "trainer.limit_train_batches=1")
     resume(monkeypatch, tmp_path, "trainer.max_epochs=1")  # as it was
     assert epochs(tmp_path) == 1
 

@@ -38,6 +38,13 @@ def details(task: Task, logits: Tensor, target: Tensor) -> dict[str, list[Any]]:
     return {name: metric.compute().tolist() for name, metric in collection.items()}
 
 
+def test_maps_are_not_taken_for_logits() -> None:
+    with pytest.raises(
+        ValueError, match=r"needs logits \(B, 3\), but the model returns \(2, 3, 5, 5\); maps are for task="
+    ):
+        MultiClass(3).loss(torch.zeros(2, 3, 5, 5), torch.tensor([0, 1]))
+
+
 def test_soft_labels_that_are_certain_are_labels() -> None:
     torch.manual_seed(0)
     logits, labels = torch.randn(20, 4, dtype=torch.float64), torch.randint(4, (20,))
