@@ -70,7 +70,7 @@ def section(study: Study, folder: Path) -> str:
     lines += [
         study.spread,
         *([study.pairing] if study.paired else []),
-        *([f"{study.missing} runs are missing."] if study.missing else []),
+        *([f"{study.missing} run{'s are' if study.missing > 1 else ' is'} missing."] if study.missing else []),
     ]
     lines += ["", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
