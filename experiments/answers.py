@@ -1,6 +1,7 @@
 """What a command answers before the imports that take seconds: its help, and keys that do not exist."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -39,7 +40,10 @@ def answer(command: str) -> None:
         folder = options["config_dir"]
         path = [f"hydra.searchpath=[{json.dumps(f'file://{Path(folder).absolute()}')}]"] if folder else []
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            if line := mistake(command, [*path, *options["overrides"]], options["multirun"]):
+            line = mistake(command, [*path, *options["overrides"]], options["multirun"])
+            if command == "train":
+                line = line or unusable(options["overrides"])
+            if line:
                 raise SystemExit(f"error: {line}")
     if any(options[name] for name in ANSWERED):
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=command)(lambda cfg: None)()
@@ -64,6 +68,8 @@ def mistake(config: str, overrides: list[str], multirun: bool = False) -> str | 
     except OverrideParseException as error:
         return f"{error.override} cannot be read; put a value with special characters in quotes: 'key=\"value\"'"
     for part in parsed:
+        if part.is_sweep_override() and not multirun:
+            return f"{part.input_line} has several values; for a run with each add -m, and a list is written [0,1]"
         value = None if part.is_sweep_override() else part.value()
         if "" in (value if isinstance(value, list) else [value]):  # such as of a shell variable that is not set
             return f"{part.input_line} has an empty value; write one, or leave {part.key_or_group} out"
@@ -76,6 +82,17 @@ def mistake(config: str, overrides: list[str], multirun: bool = False) -> str | 
             return _explained(config, right, part, wrong)
         right.append(text)
     return None
+
+
+def unusable(overrides: list[str]) -> str | None:
+    """Return in one line why the folder of a run cannot be written. ``None``: it can."""
+    given = {part.key_or_group: str(part.value()) for part in OverridesParser.create().parse_overrides(overrides)}
+    place = Path(given.get("resume", given.get("folder", "runs"))).expanduser()
+    while not os.path.exists(place):
+        place = place.parent
+    if not place.is_dir():
+        return f"{place} is a file, not a folder for a run; set folder=…"
+    return None if os.access(place, os.W_OK) else f"{place} cannot be written; set folder=… to one that can"
 
 
 def _order(key: str) -> int:

@@ -93,7 +93,7 @@ def find_checkpoint(path: Path | str | None) -> Path:
         log.info("ckpt: %s, the newest finished run in %s", run.folder, path)
     file = run.trained if path.is_dir() else path
     if not file.is_file():
-        raise FileNotFoundError(f"{file} not found: ckpt must be a checkpoint or the folder of a run")
+        raise FileNotFoundError(f"{file} not found; it must be a checkpoint or the folder of a run")
     return file
 
 
@@ -108,8 +108,10 @@ def read_checkpoint(file: Path) -> tuple[dict[str, Tensor], Card]:
             with zipfile.ZipFile(file) as archive:
                 if bad := archive.testzip():  # torch does not check the checksums
                     raise ValueError(f"{file} is damaged (in {bad})")
-        elif file.open("rb").read(2) == b"PK":
-            raise ValueError(f"{file} is damaged: its end is missing")
+        else:
+            damaged = file.open("rb").read(2) == b"PK"
+            fault = "is damaged: its end is missing" if damaged else "is not a checkpoint of experiments.train"
+            raise ValueError(f"{file} {fault}")
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
         card = Card.from_dict(checkpoint["card"])
         prefix = "network."

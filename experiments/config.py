@@ -28,6 +28,7 @@ def check_numbers(cfg: DictConfig) -> None:
     for key, kind, least in (
         ("seed", int, 0),
         ("batch_size", int, 1),
+        ("fraction", float, 0),
         ("num_workers", int, 0),
         ("wavelet_loss", float, 0),
         ("optimizer.lr", float, 0),
@@ -41,6 +42,8 @@ def check_numbers(cfg: DictConfig) -> None:
             continue
         if not isinstance(value, int | kind) or not value >= least:
             raise ValueError(f"{key}={value} is not a {'whole ' * (kind is int)}number of at least {least}")
+    if cfg.seed >= 2**32:  # of NumPy
+        raise ValueError(f"seed={cfg.seed} is too large; the largest is {2**32 - 1}")
     for key in "test", "checkpointing":  # Hydra reads test=no as the text "no", which would count as true
         if not isinstance(cfg[key], bool):
             raise ValueError(f"{key}={cfg[key]} is neither true nor false")

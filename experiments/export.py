@@ -52,6 +52,8 @@ def example(
         while network.ndim == 2 and _coarsest(network, size * network.min_size // least) == 1:
             size *= 2
         shape = [network.in_channels, *(size + 2 * dim for dim in range(network.ndim))]
+    if not isinstance(shape, Sequence) or len(shape) not in (2, 3) or not all(type(n) is int and n > 0 for n in shape):
+        raise ValueError(f"shape={shape} is not [channels,samples] or [channels,height,width]")
     names = ("length",) if len(shape) == 2 else ("height", "width")
     # Where the network does not say its least size, the export finds it.
     sizes = {dim: Dim(name, min=least) if least else Dim.DYNAMIC for dim, name in enumerate(names, start=2)}

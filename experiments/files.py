@@ -30,6 +30,10 @@ def whole(path: Path | str) -> Iterator[Path]:
     try:
         yield unfinished
         unfinished.replace(path)
+    except OSError as error:
+        if error.errno and error.filename is None:  # a full disk does not say which file
+            error.filename = str(path)
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -115,7 +115,7 @@ def summary(
         missing=len(jobs) - len(results),
         arms={name: Arm(arm.overrides, parameters.get(name, 0), arm.chosen, arm.tried) for name, arm in arms.items()},
         cells=[
-            cell_of(result, key[0], key[1], key[3], others[key], cfg.study.get("metrics", ()))
+            cell_of(result, key[0], key[1], key[3], others[key], cfg.study.get("metrics") or ())
             for key, result in results.items()
         ],
         paired=against_first(list(arms), predictions, metric),

@@ -28,6 +28,7 @@ from experiments.config import check_numbers, resumed
 from experiments.data.inputs import Image, Waveform
 from experiments.data.source import Source, checked, checked_factors
 from experiments.data.splits import log_counts
+from experiments.data.wrappers import share
 from experiments.errors import interruptible, is_first_process, one_line_errors
 from experiments.evaluation.device import place
 from experiments.evaluation.report import draw, report
@@ -74,6 +75,9 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
         parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
         log.info("%s: %s parameters, on %s, in %s", cfg.name, f"{parameters:,}", trainer.strategy.root_device, folder)
         log_counts(source, ["train", "val"])
+        if cfg.fraction != 1:
+            used: Any = share(source.split("train"), cfg.fraction, cfg.seed)
+            log.info("training on %d of these examples (fraction=%g)", len(used), cfg.fraction)
     card, before = make_card(cfg, source), newest(run)
     began = read_checkpoint(before)[1] if before else card
     if began.classes != card.classes:
@@ -87,17 +91,16 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
     transforms = [instantiate(node) for node in (cfg.augment or {}).values() if node is not None]
     batches = Batches(source, cfg.batch_size, cfg.num_workers, cfg.seed, cfg.fraction, transforms)
     check_monitored(trainer, scheduler, source.validated)
-    with interruptible(run):
-        trainer.fit(module, batches, ckpt_path=before)
-        if not trainer.is_global_zero:
-            return None
-        if before and len(epochs.rows) == began.epoch:
-            log.info("nothing was left to train; a higher trainer.max_epochs=… or trainer.max_time=… goes on")
-        if not cfg.test:
-            write_json(run.validation, read_checkpoint(run.trained)[1].to_dict() | {"epochs": len(epochs.rows)})
-            log.info("trained, not tested; resume=%s test=true tests it", folder)
-            return None
-        return test(cfg, run, task, source, factors, epochs.rows)
+    trainer.fit(module, batches, ckpt_path=before)
+    if not trainer.is_global_zero:
+        return None
+    if before and len(epochs.rows) == began.epoch:
+        log.info("nothing was left to train; a higher trainer.max_epochs=… or trainer.max_time=… goes on")
+    if not cfg.test:
+        write_json(run.validation, read_checkpoint(run.trained)[1].to_dict() | {"epochs": len(epochs.rows)})
+        log.info("trained, not tested; resume=%s test=true tests it", folder)
+        return None
+    return test(cfg, run, task, source, factors, epochs.rows)
 
 
 def make_task(cfg: DictConfig, source: Source) -> Task:
@@ -183,15 +186,16 @@ def command(cfg: DictConfig) -> float | None:
     """Run the command with a configuration."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     overrides = list(HydraConfig.get().overrides.task)
+    run = Run(folder)
     # All processes of a run share its folder.
-    with one_line_errors(), Run(folder).held() if is_first_process() else nullcontext():
+    with one_line_errors(), interruptible(run), run.held() if is_first_process() else nullcontext():
         if HydraConfig.get().mode == RunMode.MULTIRUN and cfg.trainer.devices != 1:
             raise ValueError("-m needs trainer.devices=1; on several devices, start one run after the other")
         if HydraConfig.get().mode == RunMode.MULTIRUN and not OmegaConf.is_missing(cfg, "resume"):
             raise ValueError(f"resume={cfg.resume} does not go with -m; resume one run after the other")
         if not OmegaConf.is_missing(cfg, "resume"):
             cfg = resumed(cfg, overrides)
-        elif Run(folder).started:
+        elif run.started:
             raise ValueError(f"{folder} contains a run already; choose another folder, or resume={folder}")
         else:
             cfg.overrides = overrides
@@ -199,7 +203,7 @@ def command(cfg: DictConfig) -> float | None:
         if not is_first_process():
             return None
         if results is None:  # not tested: train has written what was validated
-            value: float | None = json.loads(Run(folder).validation.read_text())["value"]
+            value: float | None = json.loads(run.validation.read_text())["value"]
             return value
         show_results(results, folder)
     return results.val.get(cfg.task.monitor.removeprefix("val_"))

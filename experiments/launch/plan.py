@@ -6,17 +6,33 @@ import re
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict, get_args, get_origin, get_type_hints
 
 from hydra import compose
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.answers import mistake
+from experiments.arguments import readable
+from experiments.config import check_numbers
 from experiments.launch.job import Job, Test
 
-KEYS = {"title", "about", "arms", "overrides", "choose", "fractions", "seeds", "folds"}  # of conf/study/NAME.yaml
-OPTIONAL = {"tests", "metrics"}
+WORDS = {str: "a text", int: "a whole number", int | float: "a number", int | str | None: "a fold"}
+
+
+class Asked(TypedDict):
+    """What conf/study/NAME.yaml says."""
+
+    title: str
+    about: str
+    arms: dict[str, list[str]]
+    overrides: list[str]
+    choose: dict[str, list[Any]]
+    fractions: list[int | float]
+    seeds: list[int]
+    folds: list[int | str | None]
+    tests: NotRequired[dict[str, list[str]]]
+    metrics: NotRequired[list[str]]
 
 
 class Plan:
@@ -29,32 +45,15 @@ class Plan:
         keys: (arm, fraction, seed, fold) of every training.
 
     Raises:
-        ValueError: The study lacks a key, or has one that is unknown.
+        ValueError: The study lacks a key, has one that is unknown, or has a value of another form.
     """
 
     def __init__(self, cfg: DictConfig) -> None:
-        study = OmegaConf.to_container(cfg.study, resolve=True)
-        assert isinstance(study, dict)
-        if unknown := sorted(study.keys() - KEYS - OPTIONAL):
-            raise ValueError(f"study.{unknown[0]} is unknown; a study has {', '.join(sorted(KEYS | OPTIONAL))}")
-        if missing := sorted(KEYS - study.keys()):
-            raise ValueError(f"study.{missing[0]} is missing; a study has {', '.join(sorted(KEYS))}")
-        if not all(study[key] for key in ("arms", "fractions", "seeds", "folds")):
-            raise ValueError(
-                "study.arms, fractions, seeds and folds need at least one entry each; [null] is the data's own fold"
-            )
-        for key in "arms", "fractions", "seeds", "folds", "metrics":
-            if not isinstance(study.get(key, []), dict if key == "arms" else list):
-                raise ValueError(f"study.{key}={study[key]} is not a {'mapping' if key == 'arms' else 'list'}")
-        self.tests: dict[str, list[str]] = study.get("tests") or {}
-        for what, entries in ("arm", study["arms"]), ("test", self.tests):
-            if wrong := [name for name, given in entries.items() if not isinstance(given, list)]:
-                raise ValueError(f"the {what} {wrong[0]!r} is not a list of overrides")
-        self.folder, self.arms = (
-            Path(cfg.folder).expanduser(),
-            {str(arm): list(given) for arm, given in study["arms"].items()},
-        )
-        self.common, self.values = list(study["overrides"]), study["choose"]
+        study = asked(cfg)
+        self.folder = Path(cfg.folder).expanduser()
+        self.arms = {str(arm): given for arm, given in study["arms"].items()}
+        self.tests = {str(name): given for name, given in study.get("tests", {}).items()}
+        self.common, self.values = study["overrides"], study["choose"]
         self.first = max(study["fractions"]), study["seeds"][0], study["folds"][0]  # where values are chosen
         self.keys = list(product(self.arms, study["fractions"], study["seeds"], study["folds"]))
 
@@ -110,17 +109,59 @@ class Plan:
         return [override for override in overrides if override not in views], views
 
 
+def asked(cfg: DictConfig) -> Asked:
+    """Return what a study asks for, of which every value has its form.
+
+    Raises:
+        ValueError: A key is missing or unknown, or a value has another form.
+    """
+    study: Any = OmegaConf.to_container(cfg.study, resolve=True)
+    study = {key: value for key, value in study.items() if value is not None}
+    if wrong := [f"{key} is unknown" for key in study if key not in Asked.__annotations__] or [
+        f"{key} is missing" for key in Asked.__annotations__ if key in Asked.__required_keys__ - study.keys()
+    ]:
+        raise ValueError(f"study.{wrong[0]}; a study has {', '.join(Asked.__annotations__)}")
+    for key, form in get_type_hints(Asked).items():
+        if key in study and (line := mismatch(f"study.{key}", study[key], form)):
+            raise ValueError(line)
+    for key in "arms", "fractions", "seeds", "folds":
+        if not study[key]:
+            raise ValueError(f"study.{key}={study[key]} needs at least one entry; see --help")
+    return study
+
+
+def mismatch(key: str, value: Any, form: Any) -> str | None:
+    """Return in one line which part of a value has not the form of a type annotation. ``None``: it has that form.
+
+    Example:
+        >>> mismatch("seeds", [0, "a"], list[int])
+        'seeds[1]=a is not a whole number'
+    """
+    kind = get_origin(form)
+    if kind in (list, dict):
+        if not isinstance(value, kind):
+            return f"{key}={value} is not a {'list' if kind is list else 'mapping'}"
+        items = value.items() if kind is dict else ((f"[{place}]", item) for place, item in enumerate(value))
+        parts = (
+            mismatch(key + (name if kind is list else f".{name}"), item, get_args(form)[-1]) for name, item in items
+        )
+        return next(filter(None, parts), None)
+    return None if form is Any or isinstance(value, form) else f"{key}={value} is not {WORDS[form]}"
+
+
 @cache
 def composed(overrides: tuple[str, ...]) -> tuple[int, str]:
     """Return the number of epochs of a training, and a digest of its configuration, by which runs are distinguished.
 
     Raises:
-        ValueError: The overrides do not compose.
+        ValueError: The overrides do not compose, or one has a wrong value.
     """
+    read = readable(overrides)
     try:
-        cfg = compose("train", list(overrides))
+        cfg = compose("train", read)
     except HydraException as error:
-        raise ValueError(mistake("train", list(overrides))) from error
+        raise ValueError(mistake("train", read)) from error
+    check_numbers(cfg)
     values = _without_nulls(OmegaConf.to_container(cfg, resolve=False))
     for key in "folder", "test", "hydra":
         values.pop(key, None)

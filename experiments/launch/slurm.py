@@ -55,12 +55,20 @@ def run(
         sbatch: Further options of ``sbatch``.
 
     Raises:
-        ValueError: There is no Slurm, or it refuses the jobs.
+        ValueError: A value is wrong, there is no Slurm, or it refuses the jobs.
     """
     unfinished = {_key(job): job for job in jobs if not job.file.exists()}
     if not unfinished:
         return []
-    _check(time)
+    for name, value, what, least in (
+        *(("time", time, "minutes", 1), ("gpus", gpus, "GPUs", 0)),
+        *(("cpus", cpus, "cores", 1), ("parallel", parallel or 1, "runs", 1)),
+    ):
+        if type(value) is not int or value < least:
+            raise ValueError(f"launcher.{name}={value} is not a number of {what}, at least {least}")
+    if not isinstance(sbatch or {}, Mapping):
+        raise ValueError(f"launcher.sbatch={sbatch} is not a mapping; write launcher.sbatch={{account:mine}}")
+    _check_slurm()
     folder = next(iter(unfinished.values())).folder.parent / "slurm"
     queued = {key: id for key, id in _submitted(folder).items() if key in unfinished}
     ids = {unfinished[key]: id for key, id in queued.items()}
@@ -136,9 +144,7 @@ def queue() -> dict[str, str]:
     return states
 
 
-def _check(time: int) -> None:
-    if not isinstance(time, int) or time < 1:
-        raise ValueError(f"launcher.time={time} is not a number of minutes")
+def _check_slurm() -> None:
     if shutil.which("sbatch") is None:
         raise ValueError("launcher=slurm needs sbatch, which this machine lacks; start the study where Slurm is")
     try:

@@ -38,10 +38,9 @@ class WholeFiles(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:
-            raise OSError(
-                f"{path} cannot be written ({getattr(error, 'strerror', None) or error}); the checkpoints before it "
-                "are untouched: make room, and continue with resume=…"
-            ) from error
+            why, kept = getattr(error, "strerror", None) or error, any(Path(path).parent.glob("*.ckpt"))
+            how = "the checkpoints before it are untouched: make room, and continue with resume=…"
+            raise OSError(f"{path} cannot be written ({why}); {how if kept else 'make room'}") from error
 
 
 class Checkpoints(ModelCheckpoint):

@@ -1,5 +1,6 @@
 """What commands answer before they import what they need."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ def test_help_imports_nothing_heavy(command: str, script: bool, tmp_path: Path) 
     [
         ("train", "trainer.epochs=5", "trainer.epochs is unknown; did you mean trainer.max_epochs?"),
         ("train", "epochs=5", "epochs is unknown; did you mean trainer.max_epochs?"),
+        ("train", "seed=0,1", r"seed=0,1 has several values; .* add -m, and a list is written \[0,1\]"),
         ("train", "model.widht=3 model=cnn", "model.widht is unknown; did you mean model.width?"),
         ("train", "data.test_fld=1", "data.test_fld is unknown; did you mean data.test_fold?"),
         ("train", "data=csv data.metdata=a.csv", "data.metdata is unknown; did you mean data.metadata?"),
@@ -78,6 +80,19 @@ def test_what_exists_is_not_answered(command: str, overrides: str, monkeypatch: 
     monkeypatch.setattr(sys, "argv", [command, *overrides.split()])
     answer(command)
     assert composed("seed=3").seed == 3  # Hydra is left as it was
+
+
+@pytest.mark.parametrize("key", ["folder", "resume"])
+def test_a_folder_that_cannot_be_one_is_named(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["train", f"{key}={tmp_path}/file/run"])
+    with pytest.raises(SystemExit, match=f"^error: {tmp_path}/file is a file, not a folder for a run"):
+        answer("train")
+    monkeypatch.setattr(sys, "argv", ["train", f"{key}={tmp_path}/new/run"])
+    answer("train")
+    monkeypatch.setattr(os, "access", lambda place, mode: place != tmp_path)  # root may write everywhere
+    with pytest.raises(SystemExit, match=f"^error: {tmp_path} cannot be written; set folder=…"):
+        answer("train")
 
 
 def test_own_configurations_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,7 +151,7 @@ def test_a_checkpoint_of_another_version_is_named(change: str, reason: str, trai
 def test_a_checkpoint_is_found_in_the_folder_of_a_run(trained: Path, tmp_path: Path) -> None:
     assert find_checkpoint(str(trained)) == trained / "checkpoints" / "best.ckpt"
     assert find_checkpoint(trained / "checkpoints" / "last.ckpt").name == "last.ckpt"
-    with pytest.raises(FileNotFoundError, match="ckpt must be a checkpoint or the folder of a run"):
+    with pytest.raises(FileNotFoundError, match="it must be a checkpoint or the folder of a run"):
         find_checkpoint(tmp_path)
     with pytest.raises(FileNotFoundError, match="ckpt is null"):
         find_checkpoint(None)

@@ -185,7 +185,10 @@ def test_a_file_that_is_not_a_checkpoint(
     command: object, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_checkpoint = shutil.copy(trained / "config.yaml", tmp_path / "best.ckpt")
-    for path, complaint in (no_checkpoint, "is not a checkpoint"), (tmp_path / "none.ckpt", "not found"):
+    for path, complaint in (
+        (no_checkpoint, "is not a checkpoint of experiments.train$"),
+        (tmp_path / "none.ckpt", "not found"),
+    ):
         arguments = ["files=[a.wav]"] if command is predict else []
         monkeypatch.setattr(sys, "argv", ["command", f"ckpt={path}", *arguments])
         with pytest.raises(SystemExit, match=complaint):

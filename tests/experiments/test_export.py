@@ -42,6 +42,9 @@ def test_the_file_has_the_opset(opset: int, made: Path, tmp_path: Path, monkeypa
         (["opset=5"], r"error: opset=5: "),
         (["opset=999"], r"error: opset=999 cannot be written by this version of torch; opset=\d+ can"),
         (["opset=true"], r"error: opset=True is not a whole number"),
+        (["shape=[1,a]"], r"error: shape=\[1, 'a'\] is not \[channels,samples\] or \[channels,height,width\]"),
+        (["shape=800"], r"error: shape=800 is not \[channels,samples\]"),
+        (["shape=[1]"], r"error: shape=\[1\] is not \[channels,samples\]"),
     ],
 )
 def test_mistakes(

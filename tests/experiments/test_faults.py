@@ -75,6 +75,26 @@ def test_a_full_disk_leaves_the_checkpoint_before(copy: Path, monkeypatch: pytes
     assert epochs(copy) == 3
 
 
+def test_a_disk_that_is_full_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpointing.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError, match=r"last.ckpt cannot be written \(No space left\); make room$"):
+        checkpointing.WholeFiles().save_checkpoint({}, tmp_path / "last.ckpt")
+
+
+def test_an_interruption_while_data_are_read_is_one_line(
+    sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "log_counts", interrupt)
+    with pytest.raises(SystemExit) as end:
+        command(monkeypatch, *short(sounds), f"folder={tmp_path}/run")
+    assert end.value.code == 130
+    assert capsys.readouterr().err.endswith("interrupted; no epoch was completed, so nothing is kept\n")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_checkpoint_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "checkpoints" / "last.ckpt"
     names: list[str] = []

@@ -36,6 +36,11 @@ def test_an_error_leaves_the_old_file_and_nothing_else(error: type[BaseException
     assert names(tmp_path) == ["a.csv"]
 
 
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/a.csv'"), whole(tmp_path / "a.csv"):
+        raise OSError(28, "No space left on device")
+
+
 def killed(file: Path) -> None:
     with whole(file) as unfinished:
         unfinished.write_text("half")

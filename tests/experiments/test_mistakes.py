@@ -58,6 +58,8 @@ def test_a_run_that_trains_nothing(option: str, sounds: Path, tmp_path: Path, mo
     [
         ("seed=-1", "seed=-1 is not a whole number of at least 0"),
         ("seed=abc", "seed=abc is not a whole number"),
+        ("seed=4294967296", "seed=4294967296 is too large; the largest is 4294967295"),
+        ("fraction=abc", "fraction=abc is not a number"),
         ("batch_size=0", "batch_size=0 is not a whole number of at least 1"),
         ("wavelet_loss=abc", "wavelet_loss=abc is not a number of at least 0"),
         ("optimizer.lr=abc", "optimizer.lr=abc is not a number"),

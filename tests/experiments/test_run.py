@@ -75,7 +75,7 @@ def test_a_folder_of_runs_stands_for_its_newest_finished_run(tmp_path: Path, cap
         assert find_checkpoint(tmp_path) == Run(tmp_path / "a").best
     assert f"{tmp_path}/a, the newest finished run in {tmp_path}" in caplog.text
     assert find_checkpoint(tmp_path / "b") == Run(tmp_path / "b").best
-    with pytest.raises(FileNotFoundError, match="not found: ckpt must be"):
+    with pytest.raises(FileNotFoundError, match="not found; it must be"):
         find_checkpoint(tmp_path / "b" / "checkpoints")
     for name in "sweep/1", "study/share1_seed0":  # the runs of a sweep count as well
         run = Run(tmp_path / name)

@@ -282,17 +282,32 @@ def test_a_training_has_one_thread_and_one_gpu_and_the_study_none_of_it(
     [
         ({"x": 1}, "study.x is unknown"),
         ({"choose": None}, "study.choose is missing"),
-        ({"seeds": []}, "one entry each"),
+        ({"seeds": []}, r"study.seeds=\[\] needs at least one entry"),
+        ({"seeds": [0, "a"]}, r"study.seeds\[1\]=a is not a whole number"),
+        ({"seeds": [-1]}, "seed=-1 is not a whole number of at least 0"),
+        ({"fractions": ["a"]}, r"study.fractions\[0\]=a is not a number"),
+        ({"folds": [1.5]}, r"study.folds\[0\]=1.5 is not a fold"),
+        ({"overrides": 5}, "study.overrides=5 is not a list"),
+        ({"choose": {"optimizer.lr": 0.1}}, "study.choose.optimizer.lr=0.1 is not a list"),
+        ({"arms": {"one": ["model=mnet,cnn"]}}, "model=mnet,cnn has several values"),
         ({"fractions": 0.1}, "study.fractions=0.1 is not a list"),
         ({"arms": ["one"]}, r"study.arms=\['one'\] is not a mapping"),
-        ({"arms": {"one": "model=mnet"}}, "the arm 'one' is not a list of overrides"),
+        ({"arms": {"one": "model=mnet"}}, "study.arms.one=model=mnet is not a list"),
         ({"metrics": "auroc"}, "study.metrics=auroc is not a list"),
-        ({"tests": {"one": "data=csv"}}, "the test 'one' is not a list of overrides"),
+        ({"tests": {"one": "data=csv"}}, "study.tests.one=data=csv is not a list"),
     ],
 )
 def test_a_wrong_study_is_named(wrong: dict[str, Any], message: str, sounds: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         run_study(*arguments(sounds, tmp_path, **wrong))
+
+
+def test_overrides_of_a_study_are_read_as_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert composed(("augment=null", "name=été", "data=csv", "data.root=~/x")) == composed(
+            ("augment=[]", 'name="été"', "data=csv", "data.root=/home/me/x")
+        )
 
 
 def test_values_that_are_no_numbers_are_chosen_as_they_are() -> None:

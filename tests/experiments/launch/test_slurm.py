@@ -152,8 +152,21 @@ def test_a_machine_without_slurm(sounds: Path, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(ValueError, match="launcher=slurm needs sbatch, which this machine lacks"):
         run_study(*arguments(sounds, tmp_path), "launcher=slurm")
-    with pytest.raises(ValueError, match=r"launcher.time=1-00:00 is not a number of minutes"):
-        run_study(*arguments(sounds, tmp_path), "launcher=slurm", "launcher.time=1-00:00")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("time=1-00:00", "launcher.time=1-00:00 is not a number of minutes, at least 1"),
+        ("gpus=-1", "launcher.gpus=-1 is not a number of GPUs, at least 0"),
+        ("cpus=abc", "launcher.cpus=abc is not a number of cores, at least 1"),
+        ("parallel=0.5", "launcher.parallel=0.5 is not a number of runs, at least 1"),
+        ("sbatch=abc", r"launcher.sbatch=abc is not a mapping; write launcher.sbatch=\{account:mine\}"),
+    ],
+)
+def test_a_wrong_value_is_named(wrong: str, message: str, sounds: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        run_study(*arguments(sounds, tmp_path), "launcher=slurm", f"launcher.{wrong}")
 
 
 def test_one_training_on_several_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
