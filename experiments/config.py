@@ -82,6 +82,8 @@ def resumed(cfg: DictConfig, overrides: list[str]) -> DictConfig:
                 )
             OmegaConf.update(saved, key, OmegaConf.select(cfg, key), force_add=True)
             saved.overrides = [o for o in saved.overrides if key_of(o) != key] + [override]
+        elif key == "trainer":
+            raise ValueError(f"{override}: a run continues with changes key by key, such as trainer.accelerator=gpu")
         elif not key.startswith(("resume", "trust", "hydra.")) and override not in saved.overrides:
             raise ValueError(
                 f"{override} is not what {cfg.resume} was started with; resume can change only trainer.…, "

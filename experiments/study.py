@@ -42,6 +42,8 @@ def choose(plan: Plan, arm: str) -> Arm:
     cards = [(values, json.loads(job.file.read_text())) for values, job in candidates if job.file.exists()]
     if not cards:
         raise ValueError(f"no training of {arm} succeeded; see the log.txt in the folders of {plan.folder}")
+    if len(cards) < len(candidates):
+        print(f"{arm}: the choice is among {len(cards)} of {len(candidates)} runs; the others failed")
     if any(card["value"] is None for _, card in cards):
         raise ValueError("study.choose needs validation examples, and the data have none; leave it out")
     sign = -1 if cards[0][1]["config"]["task"]["mode"] == "min" else 1

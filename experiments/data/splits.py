@@ -170,8 +170,8 @@ def log_counts(source: Source, stages: Sequence[Stage] = get_args(Stage)) -> Non
         without = ", ".join(name for name, n in zip(names, counts, strict=True) if n == 0)
         if without and stage == "train":
             log.warning("no training example has the class %s, which cannot be learned", without)
-        elif without and stage == "val" and getattr(examples, "present", None) is not None:
-            log.warning("no validation mask has the class %s, of which the Dice is 0 or not a number", without)
+        elif without and getattr(examples, "present", None) is not None:
+            log.warning("no mask of %s has the class %s, of which the Dice is 0 or not a number", stage, without)
 
 
 def split_folds(folds: Iterable[Fold], test_fold: Fold, val_fold: Fold | None = None) -> dict[Stage, list[Fold]]:

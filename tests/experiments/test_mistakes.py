@@ -94,6 +94,11 @@ def test_a_wrong_value_is_one_line(
     assert "\n" not in str(error.value)
 
 
+def test_a_run_continues_with_single_keys(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match=r"trainer=gpu: a run continues with .* key by key, such as trainer.acc"):
+        command(monkeypatch, f"resume={trained}", "trainer=gpu")
+
+
 def test_the_folder_is_free_after_an_error(sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit, match="seed=-1"):
         command(monkeypatch, *short(sounds), "seed=-1", f"folder={tmp_path}")

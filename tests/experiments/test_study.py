@@ -23,6 +23,7 @@ from experiments.report.grid import Arm, Cell, Study
 from experiments.report.study_table import table
 from experiments.results import Results
 from experiments.run import Run
+from experiments.study import choose
 from tests.experiments.runs import CONF, evaluated, tiny
 from tests.experiments.studies import ARMS, arguments, in_this_process, run_study
 from tests.slow import quickly
@@ -322,6 +323,22 @@ def test_values_that_are_no_numbers_are_chosen_as_they_are() -> None:
     cells = [Cell("a", 1.0, 0, None, 1, 1.0, None, 0.5, {}, {})]
     columns, rows = table(Study("s", "", "", "accuracy", "size", 1, None, 0, {"a": arm}, cells))
     assert rows[0][columns.index("chosen on validation")] == "lr 0.003, rescale None, test False, name a, b"
+
+
+def test_a_choice_among_some_of_the_values_says_so(
+    sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        overrides = arguments(sounds, tmp_path, choose={"optimizer.lr": [0.1, 0.2, 0.3]})
+        cfg = compose("study", overrides, return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+        plan = Plan(cfg)
+        for (_, job), value in zip(plan.candidates("one"), (0.5, 0.7), strict=False):
+            job.folder.mkdir()
+            card = {"value": value, "validation": {"loss": 1.0}, "config": {"task": {"mode": "max"}}}
+            job.file.write_text(json.dumps(card))
+        assert choose(plan, "one").chosen == {"optimizer.lr": 0.2}
+    assert capsys.readouterr().out == "one: the choice is among 2 of 3 runs; the others failed\n"
 
 
 def test_a_training_has_the_configurations_of_the_user() -> None:
