@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -46,6 +47,8 @@ def answer(command: str) -> None:
             if line:
                 raise SystemExit(f"error: {line}")
     if any(options[name] for name in ANSWERED):
+        if hasattr(signal, "SIGPIPE"):
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ``--help | head`` ends without an error
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=command)(lambda cfg: None)()
         raise SystemExit(0)
 

@@ -32,6 +32,19 @@ def test_help_imports_nothing_heavy(command: str, script: bool, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_help_that_nobody_reads_to_the_end_is_no_error() -> None:
+    help = subprocess.Popen(
+        [sys.executable, "-m", "experiments.train", "-h"],
+        cwd=CONF.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert help.stdout and help.stderr
+    help.stdout.close()
+    assert help.stderr.read() == b""
+    help.wait()
+
+
 @pytest.mark.parametrize(
     ("command", "overrides", "line"),
     [
