@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wavenets._ops.conv import same_conv
+from wavenets._ops.conv import check_padding_mode, same_conv
 from wavenets._ops.conv_pool import conv1d_max_pool
 from wavenets._ops.export import compiling, exporting
 from wavenets._ops.frames import Scale
@@ -55,6 +55,9 @@ def lift(
         >>> [tuple(level.shape) for level in levels]
         [(2, 8, 64), (2, 8, 32), (2, 8, 16)]
     """
+    if weight.ndim < 3:
+        raise ValueError(f"expected a weight of shape (O, C, k) or (O, C, k, k), got {tuple(weight.shape)}")
+    check_padding_mode(padding_mode)
     grid = grid or Grid(min(weight.ndim, 4) - 2)
     kernels = weight.unbind(0) if grid.group.finer > 1 else (weight,)
     _check_kernels(kernels, grid)
@@ -119,7 +122,16 @@ def group_conv(
         >>> [tuple(level.shape) for level in group_conv(levels, torch.randn(4, 8, 3, 5))]
         [(2, 4, 64)]
     """
-    grid = grid or getattr(input, "grid", None) or Grid(weight.ndim - 3)
+    check_padding_mode(padding_mode)
+    if stride < 1:
+        raise ValueError(f"stride must be at least 1, got {stride}")
+    grid = grid or getattr(input, "grid", None)
+    if weight.ndim < 4 or (grid is None and weight.ndim > 5):
+        shapes = "(O, C / groups, E, k) or (O, C / groups, E, k, k)"
+        raise ValueError(
+            f"expected a weight of shape {shapes}, and with orientations a grid, got {tuple(weight.shape)}"
+        )
+    grid = grid or Grid(weight.ndim - 3)
     group, orientations = grid.group, grid.orientations
     if orientations > 1 and weight.shape[-3:-2] != (orientations,):
         raise ValueError(
@@ -191,7 +203,8 @@ def to_tensor(input: Levels) -> Tensor:
         >>> to_tensor(LiftingConv1d(1, 16, kernel_size=79, num_scales=9)(torch.randn(2, 1, 22050))).shape
         torch.Size([2, 16, 9, 22050])
     """
-    scales = [grid_of(input).upright(scale) for scale in grid_of(input).by_scale(input)]
+    grid = grid_of(input)
+    scales = [grid.upright(scale) for scale in grid.by_scale(input)]
     size = scales[0][0].shape[2:]
     return torch.stack([*scales[0], *(stretch(y, size, None) for scale in scales[1:] for y in scale)], 2)
 

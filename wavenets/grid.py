@@ -176,8 +176,15 @@ class Grid:
 
         Returns:
             Tensor of shape (B, C, *size).
+
+        Raises:
+            ValueError: If y has another rank or is not floating-point, or size has not one number for each dimension.
         """
-        return resample.upscale(y, [size] if isinstance(size, int) else size, self.ratio)
+        check_signal(y, self.ndim)
+        size = [size] if isinstance(size, int) else size
+        if len(size) != self.ndim:
+            raise ValueError(f"size must have {self.ndim} numbers, got {tuple(size)}")
+        return resample.upscale(y, size, self.ratio)
 
     def align(self, y: Tensor, size: Sequence[int]) -> Tensor:
         """Bring features to the size of the next finer scale, linearly, with half-pixel centres.

@@ -72,7 +72,7 @@ class ZeroMean:
 
     def matrix(self, size: Sequence[int], angle: float = 0.0, dilation: float = 1.0, disk: bool = False) -> Tensor:
         samples = Samples().matrix(size, angle, dilation, disk)
-        inside = _disk(size) if disk else torch.ones(len(samples), dtype=samples.dtype)
+        inside = _disk(size, dilation) if disk else torch.ones(len(samples), dtype=samples.dtype)
         return samples - inside[:, None] * samples.sum(0) / inside.sum()
 
 
@@ -89,7 +89,7 @@ class BSpline:
         spacing: Distance between the centres of the splines, in taps.
 
     Raises:
-        ValueError: If degree is negative or spacing not positive.
+        ValueError: If degree is negative or not a whole number, or spacing not positive.
 
     Example:
         >>> BSpline(degree=2, spacing=3.5).count((31,))
@@ -100,15 +100,17 @@ class BSpline:
     spacing: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.degree < 0 or self.spacing <= 0:
-            raise ValueError(f"degree must be at least 0 and spacing above 0, got {self.degree} and {self.spacing}")
+        if not isinstance(self.degree, int) or self.degree < 0 or self.spacing <= 0:
+            raise ValueError(
+                f"degree must be a whole number of at least 0 and spacing above 0, got {self.degree} and {self.spacing}"
+            )
 
     def count(self, size: Sequence[int]) -> tuple[int, ...]:
         return tuple(2 * math.floor((n // 2) / self.spacing) + 1 for n in size)
 
     def matrix(self, size: Sequence[int], angle: float = 0.0, dilation: float = 1.0, disk: bool = False) -> Tensor:
         matrix = _spline(size, self.count(size), self.degree, self.spacing, angle, dilation)
-        return matrix * _disk(size)[:, None] if disk else matrix
+        return matrix * _disk(size, dilation)[:, None] if disk else matrix
 
 
 def b_spline(x: Tensor, degree: int) -> Tensor:
@@ -123,6 +125,11 @@ def b_spline(x: Tensor, degree: int) -> Tensor:
     return sum(terms, torch.zeros_like(x)) / math.factorial(degree)
 
 
+def _taps(size: Sequence[int], dilation: float) -> Tensor:
+    """Return the places of the taps of a kernel that is dilated."""
+    return _lattice([2 * math.floor(dilation * (n // 2)) + 1 for n in size])
+
+
 def _spline(
     size: Sequence[int],
     count: Sequence[int],
@@ -132,7 +139,7 @@ def _spline(
     dilation: float,
 ) -> Tensor:
     """Return the samples of a kernel made of B-splines, as a matrix (taps, numbers)."""
-    taps = _lattice([2 * math.floor(dilation * (n // 2)) + 1 for n in size])
+    taps = _taps(size, dilation)
     centres = _lattice(count) * spacing
     if len(size) == 2:
         taps = _turn_back(taps, angle)
@@ -156,6 +163,6 @@ def _turn_back(points: Tensor, angle: float) -> Tensor:
     return torch.stack([cos * row + sin * column, cos * column - sin * row], -1)
 
 
-def _disk(size: Sequence[int]) -> Tensor:
-    """Return which points of a square lie in the disk inside it, as 0.0 and 1.0."""
-    return (_lattice(size).square().sum(-1) <= (size[0] / 2) ** 2).double()
+def _disk(size: Sequence[int], dilation: float = 1.0) -> Tensor:
+    """Return which taps of a square, dilated, lie in the disk inside it, as 0.0 and 1.0."""
+    return ((_taps(size, dilation) / dilation).square().sum(-1) <= (size[0] / 2) ** 2).double()

@@ -91,8 +91,8 @@ def pose(
     right = int(torch.randint(views.num_scales, ()))
     if views.num_scales > 1:
         steps = views.finer - right + float(torch.rand(())) - 0.5  # T^steps x: its view ``right`` has the size of x
-        ratio = Fraction(float(views.grid.base) ** steps).limit_denominator(MAX_DENOMINATOR)
-        x = resample.downscale(x, ratio)
+        larger = Fraction(float(views.grid.base) ** abs(steps)).limit_denominator(MAX_DENOMINATOR)
+        x = resample.downscale(x, larger if steps > 0 else 1 / larger)
     scores = canonicalize.scores(views(x))
     target = torch.full((len(x),), right * views.grid.orientations, device=x.device)
     return F.cross_entropy(scores, target)

@@ -88,5 +88,5 @@ def check_finer(num_scales: int, finer: int) -> None:
     """Raise a ValueError unless there is a scale for the signal itself beside the finer ones."""
     if num_scales < 1:
         raise ValueError(f"num_scales must be at least 1, got {num_scales}")
-    if not 0 <= finer < num_scales:
+    if not isinstance(finer, int) or not 0 <= finer < num_scales:
         raise ValueError(f"finer must be from 0 to below num_scales={num_scales}, got {finer}")

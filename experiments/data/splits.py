@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from experiments.data.source import Fold, Source, Stage
-from experiments.data.tables import read_csv as read_csv
 from experiments.data.wrappers import labels
 
 log = logging.getLogger(__name__)

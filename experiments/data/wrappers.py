@@ -73,7 +73,7 @@ def labels(examples: Any) -> np.ndarray | None:
         targets = None if examples.labels is None else np.asarray(examples.labels)
         return None if targets is not None and targets.dtype == np.float64 else targets
     first = torch.as_tensor(examples[0][1])
-    if is_map(first):
+    if is_map(first) or (first.ndim == 0 and first.is_floating_point()):
         return None
     return np.stack([torch.as_tensor(examples[item][1]).numpy() for item in range(len(examples))])
 
@@ -162,6 +162,7 @@ class Relabelled(Source):
         self.source, self.classes = source, list(classes)
         self.input, self.transformation, self.folds = source.input, source.transformation, source.folds
         self.test_factors, self.group_of = source.test_factors, source.group_of
+        self.transforms, self.repeats = source.transforms, source.repeats
         self.numbers = torch.tensor([self.classes.index(name) for name in names])
 
     @property

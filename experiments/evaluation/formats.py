@@ -46,7 +46,7 @@ def to_onnx(
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ImportError(f"{error}: format=onnx needs pip install 'wavenets[export]'") from error
-    for library in "torch.onnx", "onnx_ir", "onnxscript":  # which tell what they simplify, node by node
+    for library in "torch.onnx", "onnx_ir", "onnxscript":  # which log what they simplify, node by node
         logging.getLogger(library).setLevel(logging.ERROR)
     with _quick(), warnings.catch_warnings(action="ignore"):
         made = torch.onnx.export(

@@ -20,6 +20,7 @@ from experiments.data.source import Source, unpacked
 from experiments.evaluation.device import NOT_FINITE
 from experiments.evaluation.per_example import writing
 from experiments.evaluation.recordings import of_recordings
+from experiments.training.tasks.multi_class import MultiClass
 from experiments.training.tasks.task import Task, headline, of_one_process
 
 log = logging.getLogger(__name__)
@@ -193,7 +194,7 @@ def outcome_of(
 
 
 def distance(logits: Tensor, others: Tensor) -> float:
-    """Return how far logits (N, num_outputs) move, relative to how far they are from each other.
+    """Return how far logits (N, num_classes) move, relative to how far they are from each other.
 
     The mean over the classes, which softmax ignores, is taken out first; 0 means no change, and √2 the distance of
     logits that have nothing in common.
@@ -237,7 +238,7 @@ def measure(
         title = f"Testing, {source.transformation.name} {source.transformation.label(factor)}"
         other = outcome_of(network, task, source.transformed("test", factor), batch_size, title, recordings)
         transformed[f"{factor:g}"] = other.metrics[monitor]
-        if outcome.logits is not None and other.logits is not None and task.num_outputs > 1:
+        if outcome.logits is not None and other.logits is not None and isinstance(task, MultiClass):
             moved[f"{factor:g}"] = distance(outcome.logits, other.logits)
     return Measurement(
         monitor,

@@ -93,8 +93,9 @@ def _check(asked: dict[str, Any], ndim: int, task: Task) -> None:
     if thickness is not None:
         _check_thickness(asked, task)
     if not asked.keys() & {"num_scales", "rotations", "mirrored"}:
+        given = next(iter(asked))
         raise ValueError(
-            f"views.mode={mode} has no effect on one view; set views.num_scales or views.rotations as well"
+            f"views.{given}={asked[given]} has no effect on one view; set views.num_scales or views.rotations as well"
         )
     for key in "rotations", "mirrored":
         if ndim == 1 and (DEFAULTS | asked)[key] != DEFAULTS[key]:

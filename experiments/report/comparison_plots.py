@@ -10,9 +10,8 @@ from torch import Tensor
 
 from experiments.report.comparison import Comparison, Level, Side
 from experiments.report.move import percentage
-from experiments.report.style import BLUE, DPI, GREY, ORANGE, label_axes
+from experiments.report.style import BLUE, DPI, GREEN, GREY, ORANGE, label_axes, plain
 
-GREEN = "#009E73"  # colour of what is exact (Okabe and Ito)
 ROWS = 32  # channels of a sound that are drawn, the strongest ones
 MAPS = 5  # channels of an image that are drawn
 BANDS = 64  # bands of the spectrogram
@@ -80,7 +79,7 @@ def _bars(ax: Axes, side: Side, colour: str, classes: Sequence[str], top: int) -
         (side.probabilities, 0.2, "#c4c4c4", "original"),
     ):
         ax.barh(places + offset, values.numpy()[chosen], 0.36, color=shade, label=label)
-    ax.set_yticks(places, [classes[i].replace("_", " ").replace("$", r"\$") for i in chosen])
+    ax.set_yticks(places, [plain(classes[i].replace("_", " ")) for i in chosen])
     ax.tick_params(axis="y", length=0)
     ax.set_xlim(0, 1)
     ax.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])

@@ -36,7 +36,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a study. The metrics are those of `run.Results`; the values of the monitored one.
+    """One run of a study. The metrics are those of `results.Results`; the values of the monitored one.
 
     ``further`` holds those other metrics of the test that the study names, ``tests`` all metrics of its further tests,
     by the name of the test.

@@ -11,9 +11,8 @@ from matplotlib.patches import Patch
 from torch import Tensor
 
 from experiments.evaluation.map_files import palette
-from experiments.report.comparison_plots import GREEN
 from experiments.report.map_comparison import MapComparison
-from experiments.report.style import BLUE, DPI, GREY, ORANGE
+from experiments.report.style import BLUE, DPI, GREEN, GREY, ORANGE, plain
 
 SIZE = 3.1  # inches of the longer side of an image
 
@@ -58,7 +57,7 @@ def maps(comparison: MapComparison, classes: Sequence[str], note: str = "") -> F
 def _legend(ax: Any, classes: Sequence[str], figure: Figure, shown: Any) -> None:
     """Explain the colours of the classes and of the differences."""
     colours = palette() / 255
-    names = [name.replace("_", " ").replace("$", r"\$") for name in classes[1:11]]
+    names = [plain(name.replace("_", " ")) for name in classes[1:11]]
     patches = [Patch(color=colours[number], label=name) for number, name in enumerate(names, start=1)]
     more = [Patch(color="none", label=f"and {len(classes) - 11} more")] if len(classes) > 11 else []
     title = "classes in the maps above"

@@ -15,9 +15,9 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from experiments.data.inputs import IGNORED, INSTANCE
-from experiments.report.style import BLUE, GREY, ORANGE, label_axes, save
+from experiments.report.style import BLUE, GREEN, GREY, ORANGE, label_axes, plain, save
 
-GREEN, PURPLE = "#009E73", "#CC79A7"  # from the palette of `style`
+PURPLE = "#CC79A7"  # from the palette of `style`
 SIZE = 1000  # pixels of a picture at most; of larger ones every second, third, … pixel is drawn
 ERRORS = {"false positive": ORANGE, "false negative": BLUE, "wrong class": PURPLE, "does not count": GREY}
 
@@ -32,7 +32,7 @@ class Case:
             than three.
         truth: Target, (H, W): class number + 256 × number of the instance.
         prediction: Class numbers, (H, W).
-        dice: Dice coefficient of the image; NaN if neither mask has foreground.
+        dice: Dice coefficient of the image; 1 if neither mask has foreground.
     """
 
     name: str
@@ -43,37 +43,34 @@ class Case:
 
 
 def overlays(file: Path, cases: Sequence[Case], classes: Sequence[str]) -> None:
-    """Draw the best, the median and the worst case: image, true outlines, predicted outlines, and errors.
+    """Draw cases, such as the best, the median and the worst: image, true outlines, predicted outlines, and errors.
 
     Args:
         file: PNG to write.
-        cases: The cases to choose from by their Dice coefficient. NaN counts as 1: nothing is there to find, and
-            nothing was predicted.
+        cases: The best, the median and the worst, or of two images the best and the worst, in this order.
         classes: Class names, with the background.
     """
-    ranked = sorted(cases, key=lambda case: np.nan_to_num(case.dice, nan=1.0), reverse=True)
-    places = {0: "best", len(ranked) // 2: "median", len(ranked) - 1: "worst"}
-    chosen = {place: ranked[place] for place in sorted(places)}
-    ratios = [case.truth.shape[0] / case.truth.shape[1] for case in chosen.values()]
+    places = ("best", "median", "worst") if len(cases) == 3 else ("best", "worst")
+    ratios = [case.truth.shape[0] / case.truth.shape[1] for case in cases]
     figure = Figure(figsize=(12.8, 1 + sum(0.35 + 3.2 * ratio for ratio in ratios)), layout="constrained")
-    rows = figure.subplots(len(chosen), 4, squeeze=False, height_ratios=ratios)
+    rows = figure.subplots(len(cases), 4, squeeze=False, height_ratios=ratios)
     colours: list[Any] = [colormaps["tab10"](number % 10) for number in range(len(classes) - 1)]
     colours = [GREEN] if len(classes) == 2 else colours
-    for (place, case), axes in zip(chosen.items(), rows, strict=True):
+    for place, case, axes in zip(places, cases, rows, strict=False):
         step = -(-max(case.truth.shape) // SIZE)
         image, truth, prediction = (array[..., ::step, ::step] for array in (case.image, case.truth, case.prediction))
         truth = truth % INSTANCE
         for ax in axes:
             ax.set_axis_off()
             ax.imshow(_displayed(image), cmap="gray")
-        axes[0].set_title(_text(f"{places[place]}: {case.name}"), loc="left", fontsize=10)
+        axes[0].set_title(plain(f"{place}: {case.name}"), loc="left", fontsize=10)
         axes[1].set_title("truth", fontsize=10)
         axes[2].set_title("prediction", fontsize=10)
         axes[3].set_title(f"errors (Dice {case.dice:.3f})", fontsize=10)
         _outline(axes[1], truth, colours)
         _outline(axes[2], prediction, colours)
         axes[3].imshow(_errors(truth, prediction))
-    lines = [Line2D([], [], color=c, label=_text(name)) for c, name in zip(colours, classes[1:], strict=True)]
+    lines = [Line2D([], [], color=c, label=plain(name)) for c, name in zip(colours, classes[1:], strict=True)]
     patches = [Patch(color=c, label=n) for n, c in ERRORS.items() if n != "wrong class" or len(classes) > 2]
     figure.legend(handles=[*lines, *patches], loc="outside lower center", ncols=6, frameon=False)
     save(figure, file)
@@ -103,8 +100,8 @@ def scatter(
         ax.set_axis_off()
     for number, (ax, name) in enumerate(zip(axes, names, strict=False)):
         x, y = true[:, number], predicted[:, number]
-        unit = _text(units[number]) if units is not None else ""
-        title = f"{_text(name)}\nmean absolute error {np.abs(x - y).mean():.3g} {unit}"
+        unit = plain(units[number]) if units is not None else ""
+        title = f"{plain(name)}\nmean absolute error {np.abs(x - y).mean():.3g} {unit}"
         label_axes(ax, title, f"true ({unit})" if unit else "true", f"predicted ({unit})" if unit else "predicted")
         low, high = min(x.min(), y.min()), max(x.max(), y.max())
         margin = 0.05 * (high - low) or 1.0
@@ -112,10 +109,6 @@ def scatter(
         ax.scatter(x, y, s=12, color=BLUE, alpha=max(0.1, min(0.8, 200 / len(x))), linewidths=0, rasterized=True)
         ax.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
     save(figure, file)
-
-
-def _text(name: str) -> str:
-    return name.replace("$", r"\$")  # matplotlib sets text between two of them as mathematics
 
 
 def _displayed(image: NDArray[Any]) -> NDArray[Any]:

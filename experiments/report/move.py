@@ -52,7 +52,7 @@ class Move:
         if self.shrink == float(grid.base) ** self.steps and self.steps >= 0:
             x = grid.act(x, self.steps)
         elif grid.ndim == 1:
-            x = torch.stack([play(channel, self.shrink) for channel in x[0].split(1)], 1)
+            x = play(x[0], self.shrink)[None]
         else:
             x = geometry.resize(x[0], 1 / self.shrink)[None]
         return self.turned(x)

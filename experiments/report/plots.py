@@ -11,14 +11,10 @@ from torch import nn
 
 from experiments.data.transformation import Transformation
 from experiments.evaluation.prediction import Prediction
-from experiments.report.style import BLUE, GREY, ORANGE, factor_axis, label_axes, metric_axis, metric_name, save
+from experiments.report.style import BLUE, GREY, ORANGE, factor_axis, label_axes, metric_axis, metric_name, plain, save
 from experiments.training.tasks.regression import Regression
 from experiments.training.tasks.task import is_error
 from wavenets.nn import LiftingConv
-
-
-def _told(name: str) -> str:
-    return name.replace("_", " ").replace("$", r"\$")  # matplotlib sets text between two of them as mathematics
 
 
 def _title(metric: str) -> str:
@@ -76,7 +72,7 @@ def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str
     figure = Figure(figsize=(size + 1.2, size), layout="constrained")
     ax = figure.subplots()
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    names = [_told(name) for name in classes]
+    names = [plain(name.replace("_", " ")) for name in classes]
     small = len(classes) > 20
     slant: dict[str, Any] = {"rotation": 90 if small else 45, "rotation_mode": "anchor", "ha": "right", "va": "center"}
     ax.set_xticks(range(len(names)), names, **slant)
@@ -106,7 +102,7 @@ def by_class(file: Path, values: Sequence[float | None], classes: Sequence[str])
     figure = Figure(figsize=(6, 1.5 + 0.2 * len(pairs)), layout="constrained")
     ax = figure.subplots()
     label_axes(ax, "Test examples: average precision by class", "average precision", "")
-    ax.barh([_told(name) for _, name in pairs], [value for value, _ in pairs], color=BLUE)
+    ax.barh([plain(name.replace("_", " ")) for _, name in pairs], [value for value, _ in pairs], color=BLUE)
     ax.set_xlim(0, 1.02)
     ax.margins(y=0.01)
     save(figure, file)
@@ -151,14 +147,14 @@ def timeline(file: Path, prediction: Prediction, top: int, outline: tuple[np.nda
     figure = Figure(figsize=(12, 5), layout="constrained")
     wave, classes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
     wave.fill_between(*outline, color=BLUE, linewidth=0.5)
-    label_axes(wave, Path(prediction.file).name.replace("$", r"\$"), "", "amplitude")
+    label_axes(wave, plain(Path(prediction.file).name), "", "amplitude")
     wave.set_ylim(-1.02, 1.02)
     middles = [(start + end) / 2 for start, end in prediction.spans]
     first, last = prediction.spans[0][0], prediction.spans[-1][1]
     names = [name for name, _ in prediction.ranking()[:top]]
     for name in names:
         values = probabilities[:, list(prediction.classes).index(name)]
-        label = name.replace("_", " ").replace("$", r"\$")
+        label = plain(name.replace("_", " "))
         points = [first, *middles, last], [values[0], *values, values[-1]]
         classes.plot(*points, label=label, marker=".", markevery=slice(1, -1))
     numbers = isinstance(prediction.task, Regression)

@@ -11,8 +11,14 @@ from experiments.data.transformation import Transformation
 from experiments.files import whole
 from experiments.training.tasks.task import is_share
 
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # distinct for colour-blind readers (Okabe and Ito)
+# Distinct for colour-blind readers (Okabe and Ito).
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 DPI = 150
+
+
+def plain(name: str) -> str:
+    """Return a name as matplotlib shows it as it is: between two dollars it would set mathematics."""
+    return name.replace("$", r"\$")
 
 
 def label_axes(ax: Axes, title: str, x: str, y: str) -> None:

@@ -43,7 +43,9 @@ def publish(run: Run, out: Path) -> Path:
         raise FileNotFoundError(f"{run.results} not found: {run.folder} is not a finished run of experiments.train")
     network, card = load_network(run.trained)
     if not isinstance(network, Own):
-        raise ValueError(f"{type(network).__name__} in {run.trained} is no Network of wavenets.models, nor a LogMelCNN")
+        raise ValueError(
+            f"{type(network).__name__} in {run.trained} is neither a Network of wavenets.models nor a LogMelCNN"
+        )
     network.save_pretrained(out / run.folder.name, about(network, card, Results.load(run.results)))
     return out / run.folder.name
 

@@ -397,15 +397,15 @@ def test_the_right_view_of_a_rescaled_batch_has_the_size_of_the_batch() -> None:
             seen[-1].append(x.shape[-1])
             return x.new_zeros(len(x), 1) + len(seen[-1])  # so that the loss tells which view is the right one
 
-    for grid in (Grid(2, 2**0.5, rotations=4), Grid(1, "3/2")):
-        rights, count = set(), 4 * grid.orientations
-        for _ in range(40):
+    for grid, num_scales, size in (Grid(2, 2**0.5, rotations=4), 4, 100), (Grid(1, "3/2"), 4, 100), (Grid(1), 9, 300):
+        rights, count = set(), num_scales * grid.orientations
+        for _ in range(15 * num_scales):
             seen.append([])
-            loss = pose(Sizes(), noise(1, 1, *[100] * grid.ndim), grid, num_scales=4, finer=1)
+            loss = pose(Sizes(), noise(1, 1, *[size] * grid.ndim), grid, num_scales, finer=1)
             losses = -torch.arange(1.0, count + 1).log_softmax(0)
             right = int((losses - loss).abs().argmin())
             rights.add(right)
-            assert 100 / float(grid.base) ** 0.55 < seen[-1][right] < 100 * float(grid.base) ** 0.55
+            assert size / float(grid.base) ** 0.55 < seen[-1][right] < size * float(grid.base) ** 0.55
         assert rights == set(range(0, count, grid.orientations))  # upright, at each scale
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tests.library.networks import noise, pyramid
 from wavenets import Grid, Levels, functional
 from wavenets.kernels import BSpline
-from wavenets.models import MNet, UNet
+from wavenets.models import MNet, OneDCNN, ScalogramNet, UNet
 from wavenets.nn import (
     AvgPool1d,
     AvgPool2d,
@@ -56,6 +56,10 @@ VECTORS = Levels(*(noise(3, 3) for _ in range(4)), grid=Grid(2, rotations=4))
         (lambda: UNet(0), "out_channels must be at least 1, got 0"),
         (lambda: UNet(2, width=0), "out_channels must be at least 1, got 0"),
         (lambda: MNet(5, in_channels=0), "in_channels must be at least 1, got 0"),
+        (lambda: Views(2, Grid(1), finer=0.5), "finer must be from 0 to below num_scales=2, got 0.5"),  # type: ignore[arg-type]
+        (lambda: ScalogramNet(base=2, spline_spacing=2), "no spline_spacing"),
+        (lambda: OneDCNN(base=2, form="shared", spline_spacing=2), "spline_spacing needs odd kernels"),
+        (lambda: MNet(5, base=2, form="shared", spline_spacing=2), "spline_spacing needs odd kernels"),
         (lambda: Views(0, Grid(1)), "num_scales must be at least 1, got 0"),
         (lambda: Views(2, Grid(2, rotations=8)), "views at quarter turns only: use rotations=4 in place of 8"),
         (lambda: LiftingConv2d(1, 2, (3, 3, 3), 2), r"must be a number or 2 of them, got \(3, 3, 3\)"),
@@ -63,8 +67,8 @@ VECTORS = Levels(*(noise(3, 3) for _ in range(4)), grid=Grid(2, rotations=4))
         (lambda: GroupConv2d(1, 2, (3, 5), grid=Grid(2, rotations=4)), r"must be square, got kernel_size=\(3, 5\)"),
         (lambda: GroupConv1d(1, 2, 3, padding_mode="same"), "one of zeros, .*, circular, got 'same'"),
         (lambda: LiftingConv(1, 2, 3, 2), "expected a grid, got None"),
-        (lambda: BSpline(-1), "degree must be at least 0 and spacing above 0, got -1 and 1.0"),
-        (lambda: BSpline(2, 0.0), "degree must be at least 0 and spacing above 0, got 2 and 0.0"),
+        (lambda: BSpline(-1), "degree must be a whole number of .* spacing above 0, got -1 and 1.0"),
+        (lambda: BSpline(2, 0.0), "at least 0 and spacing above 0, got 2 and 0.0"),
     ],
 )
 def test_arguments_out_of_range(make: Callable[[], object], message: str) -> None:
@@ -117,6 +121,34 @@ def test_inputs_that_do_not_fit(module: nn.Module, input: Tensor | list[Tensor],
         module(input)
 
 
-def test_functional_refuses_even_kernels() -> None:
-    with pytest.raises(ValueError, match=r"odd sizes .* got \(3, 4\)"):
-        functional.lift(noise(1, 1, 9, 9), noise(1, 1, 3, 4), num_scales=1)
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: functional.lift(noise(1, 1, 9, 9), noise(1, 1, 3, 4), num_scales=1), r"odd sizes .* got \(3, 4\)"),
+        (lambda: functional.lift(noise(1, 1, 9), noise(3, 1), num_scales=1), r"a weight of shape .* got \(3, 1\)"),
+        (
+            lambda: functional.lift(noise(1, 1, 9), noise(1, 1, 3), num_scales=1, padding_mode="x"),
+            "padding_mode must be one of zeros, .*, got 'x'",
+        ),
+        (lambda: functional.group_conv(pyramid(4, 2, 50), noise(4, 8, 5)), r"a weight of shape .* got \(4, 8, 5\)"),
+        (
+            lambda: functional.group_conv(pyramid(4, 2, 50), noise(4, 4, 1, 5), stride=0),
+            "stride must be at least 1, got 0",
+        ),
+        (
+            lambda: functional.group_conv(pyramid(4, 2, 50), noise(4, 4, 1, 5), padding_mode="x"),
+            "padding_mode must be one of zeros, .*, got 'x'",
+        ),
+    ],
+)
+def test_functions_refuse_what_layers_refuse(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_each_dimension_needs_its_own_padding() -> None:
+    x, layer = noise(1, 1, 2, 10), LiftingConv2d(1, 2, (1, 9), 1, padding_mode="reflect")
+    padded = torch.nn.functional.pad(x, (4, 4, 0, 0), "reflect")
+    assert torch.equal(layer(x)[0], torch.nn.functional.conv2d(padded, layer.weight, layer.bias))
+    with pytest.raises(ValueError, match=r"size \(9, 4\) is too small .* at least 5 samples"):
+        layer(noise(1, 1, 9, 4))

@@ -257,6 +257,11 @@ def test_input_of_another_kind() -> None:
         Grid(1).views(torch.zeros(1, 1, 64, dtype=torch.int16), 2)
     with pytest.raises(ValueError, match="num_scales must be at least 1, got 0"):
         Grid(1).views(torch.zeros(1, 1, 64), 0)
+    for grid, size in (Grid(2), 8), (Grid(2), [8]), (Grid(1), (8, 8)):
+        with pytest.raises(ValueError, match=f"size must have {grid.ndim} numbers, got "):
+            grid.upscale(torch.zeros(1, 1, *[4] * grid.ndim), size)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"shape \(B, C, L\), got \(1, 1, 4, 4\)"):
+        Grid(1).upscale(torch.zeros(1, 1, 4, 4), 8)
 
 
 def test_a_grid_is_a_value() -> None:

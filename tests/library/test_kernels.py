@@ -124,9 +124,19 @@ def test_kernels_confined_to_a_disk(angle: float) -> None:
     assert ZeroMean().matrix((7, 7), angle, disk=True).sum(0).abs().max() < 1e-14
 
 
+def test_a_disk_is_dilated_with_its_kernel() -> None:
+    for kernel in Samples(), BSpline(2), ZeroMean():
+        dilated = kernel.matrix((5, 5), dilation=2, disk=True)
+        assert dilated.shape == (81, 25)
+        once = kernel.matrix((5, 5), disk=True)
+        if not isinstance(kernel, ZeroMean):  # whose mean is over more taps
+            assert torch.equal(dilated.view(9, 9, 25)[::2, ::2].flatten(0, 1), once)
+    assert ZeroMean().matrix((5, 5), dilation=2, disk=True).sum(0).abs().max() < 1e-14
+
+
 def test_values_of_kernels() -> None:
     assert BSpline(2, 3.5).count((31,)) == (9,) and BSpline(2, 2.0).count((7, 5)) == (3, 3)
     assert repr(LiftingConv1d(1, 2, 31, 3, kernel=BSpline(2, 3.5))).count("kernel=BSpline(degree=2, spacing=3.5)") == 1
-    for degree, spacing in ((-1, 1.0), (2, 0.0)):
+    for degree, spacing in ((-1, 1.0), (2, 0.0), (1.5, 1.0)):
         with pytest.raises(ValueError, match=f"got {degree} and {spacing}"):
-            BSpline(degree, spacing)
+            BSpline(degree, spacing)  # type: ignore[arg-type]

@@ -55,6 +55,8 @@ def test_thickness_is_twice_the_area_over_the_boundary(data: st.DataObject) -> N
     assert torch.equal(mean_thickness(both), expected)
     if len(shape) == 2:
         assert torch.equal(mean_thickness(both.rot90(1, (1, 2)).flip(1)), expected)
+    for dtype in torch.uint8, torch.int64, torch.float32:
+        assert torch.equal(mean_thickness(both.to(dtype)), expected)
 
 
 @pytest.mark.parametrize("base", [2, 2**0.5, "3/2"])
@@ -136,6 +138,16 @@ def test_the_scale_is_that_of_the_whole_image(base: float) -> None:
     assert halves[0] > whole > halves[1]
     tiled = predict(net, image[0], tile=64, margin=48)  # a root of 2 cannot be tiled exactly
     assert (tiled - net(image)[0]).abs().max() <= (0 if base == 2 else 0.05)
+
+
+@pytest.mark.parametrize("seed", [4, 6, 11, 12])
+def test_what_lies_in_several_tiles_counts_once(seed: int) -> None:
+    """With these images another scale would be chosen if windows, which overlap, counted as wholes."""
+    image = torch.zeros(1, 256, 256)
+    for top, left, side in torch.randint(0, 200, (12, 3), generator=torch.Generator().manual_seed(seed)).tolist():
+        image[:, top : top + 4 + side % 50, left : left + 4 + side % 50] = 1
+    net = CanonicalizeThickness(Bright(), 8, Grid(2), 3).eval()
+    assert torch.equal(predict(net, image, 48), net(image[None])[0])
 
 
 def test_it_can_be_pickled_and_trained() -> None:

@@ -5,6 +5,14 @@ from torch import Tensor
 
 from wavenets._ops.export import compiling
 
+PADDING_MODES = "zeros", "reflect", "replicate", "circular"
+
+
+def check_padding_mode(padding_mode: str) -> None:
+    """Raise a ValueError unless torch has this padding."""
+    if padding_mode not in PADDING_MODES:
+        raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {padding_mode!r}")
+
 
 def same_conv(
     input: Tensor,
@@ -22,11 +30,11 @@ def same_conv(
     """
     padding = [dilation * (k // 2) for k in weight.shape[2:]]
     if padding_mode != "zeros":
-        least = {"reflect": max(padding) + 1, "circular": max(padding)}.get(padding_mode, 1)
-        if not compiling() and min(input.shape[2:]) < least:
+        least = [{"reflect": n + 1, "circular": n}.get(padding_mode, 1) for n in padding]
+        if not compiling() and any(n < m for n, m in zip(input.shape[2:], least, strict=True)):
             raise ValueError(
                 f"a level of size {tuple(input.shape[2:])} is too small for padding_mode={padding_mode!r}, which needs "
-                f"at least {least} samples: use a longer input or fewer scales"
+                f"at least {max(least)} samples: use a longer input or fewer scales"
             )
         input = F.pad(input, [n for size in reversed(padding) for n in (size, size)], padding_mode)
         padding = [0] * len(padding)

@@ -116,6 +116,7 @@ class GroupLayers(Layers):
 
     def lift(self, i: int, o: int, kernel_size: int, stride: int = 1, max_pool: int = 1, bias: bool = False) -> Any:
         if kernel_size % 2 == 0:  # only in the shared form, which keeps the plain net's kernels as they are
+            self._check_even(kernel_size)
             conv = PerLevel(plain_conv(self.ndim, i, o, kernel_size, stride, bias))
             return nn.Sequential(Views(self.num_scales, self.grid), conv)
         options: dict[str, Any] = {"stride": stride, "max_pool": max_pool, "bias": bias}
@@ -124,10 +125,15 @@ class GroupLayers(Layers):
 
     def conv(self, i: int, o: int, kernel_size: int, scale_extent: int = 1, stride: int = 1, bias: bool = False) -> Any:
         if kernel_size % 2 == 0 and self.shared and scale_extent == 1:
+            self._check_even(kernel_size)
             return PerLevel(plain_conv(self.ndim, i, o, kernel_size, stride, bias))
         size = kernel_size - 1 + kernel_size % 2  # where a published kernel is even, the odd one below
         conv = (GroupConv1d, GroupConv2d)[self.ndim - 1]
         return conv(i, o, size, scale_extent, stride=stride, bias=bias, grid=self.grid, kernel=self.kernel)
+
+    def _check_even(self, kernel_size: int) -> None:
+        if self.kernel is not None:
+            raise ValueError(f"form='shared' keeps kernels of {kernel_size} taps, and spline_spacing needs odd kernels")
 
     def norm(self, channels: int) -> nn.Module:
         return BatchNorm(channels)

@@ -72,6 +72,8 @@ class ScalogramNet(Network):
     ) -> None:
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd to keep the wavelets' centre, got {kernel_size}")
+        if options.get("spline_spacing") is not None:
+            raise ValueError("ScalogramNet starts from Gabor wavelets of one number for each tap: no spline_spacing")
         layers = kit(1, DEFAULTS, options)
         lift = layers.lift(in_channels, 2 * filters, kernel_size)
         if span is None:

@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wavenets._ops.conv import check_padding_mode
 from wavenets.grid import Grid
 from wavenets.kernels import Kernel, Samples
-
-PADDING_MODES = "zeros", "reflect", "replicate", "circular"
 
 
 class KernelLayer(nn.Module):
@@ -40,8 +39,7 @@ class KernelLayer(nn.Module):
         self.stride = positive("stride", stride)
         self.grid, self.kernel = grid, kernel or Samples()
         self.kernel_size = _odd(kernel_size, grid)
-        if padding_mode not in PADDING_MODES:
-            raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {padding_mode!r}")
+        check_padding_mode(padding_mode)
         self.padding_mode = padding_mode
         factory: dict[str, Any] = {"device": device, "dtype": dtype}
         self.weight = nn.Parameter(torch.empty(*shape, *self.kernel.count(self.kernel_size), **factory))

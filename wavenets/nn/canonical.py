@@ -132,7 +132,7 @@ class Canonicalize(nn.Module):
     def scores(self, views: Levels) -> Tensor:
         """Return the score of every view of every example, (B, views): the chosen one has the highest.
 
-        If a score is a mean over positions, the scores of an image are the mean of the scores of its tiles.
+        If a score is a mean over positions, the scores of an image are about the mean of the scores of its tiles.
         """
         scores = [self.score(view) for view in views]
         if any(score.shape != (len(view), 1) for score, view in zip(scores, views, strict=True)):

@@ -50,14 +50,14 @@ class Readout(Reduction):
         grid = grid_of(input)
         scales = grid.by_scale(_pooled(input, self.positions))
         if self.mode == "confident":
-            return pick([grid.group.mean(scale) for scale in scales], self.chosen(input))
+            means = [grid.group.mean(scale) for scale in scales]
+            return pick(means, _surest(means))
         return self._reduced([list(scale) for scale in scales], grid.group)
 
     def chosen(self, input: Levels) -> Tensor:
         """Return the scale with the surest answer for each example, (B,); of equal ones the finest."""
         grid = grid_of(input)
-        logits = [grid.group.mean(scale) for scale in grid.by_scale(_pooled(input, self.positions))]
-        return torch.stack([probability(y).amax(1) for y in logits]).argmax(0)
+        return _surest([grid.group.mean(scale) for scale in grid.by_scale(_pooled(input, self.positions))])
 
     def extra_repr(self) -> str:
         return super().extra_repr() + ("" if self.positions == "mean" else f", positions={self.positions!r}")
@@ -104,6 +104,11 @@ class GatedReadout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"positions={self.positions!r}, dropout={self.dropout}"
+
+
+def _surest(logits: list[Tensor]) -> Tensor:
+    """Return which logits (B, C) are surest, that have the largest probability of a class, (B,)."""
+    return torch.stack([probability(y).amax(1) for y in logits]).argmax(0)
 
 
 def _pooled(input: Levels, positions: Positions) -> list[Tensor]:

@@ -15,7 +15,7 @@ def mean_thickness(foreground: Tensor) -> Tensor:
     width, one at 45° its width over √2, and a disc 0.39 times its diameter. In 1D it is the mean length of an event.
 
     Args:
-        foreground: True where there is a structure, of shape (B, L) or (B, H, W).
+        foreground: True, or not 0, where there is a structure, of shape (B, L) or (B, H, W).
 
     Returns:
         The thickness in pixels or samples, (B,): 0 if there is no foreground, infinite if there is nothing else.
@@ -25,7 +25,7 @@ def mean_thickness(foreground: Tensor) -> Tensor:
         >>> mean_thickness(bands)
         tensor([5.])
     """
-    area, boundary = _area(foreground), _boundary(foreground)
+    area, boundary = _total(foreground.bool()), _total(_sides(foreground.bool()))
     return torch.where(area > 0, 2 * area / boundary, 0.0).float()
 
 
@@ -82,26 +82,36 @@ class CanonicalizeThickness(Canonicalize):
             return super().forward(input)
         views, finer = self.views(input), self.views.finer
         output = self.network(views[finer])
-        chosen = self._scores(output, views).argmax(1)
+        chosen = self._of_map(output, views).argmax(1)
         return output if bool((chosen == finer).all()) else self.answers(views, chosen)
 
     def scores(self, views: Levels) -> Tensor:
         """Return the score of every view of every example, (B, views)."""
-        return self._scores(self.network(views[self.views.finer]), views)
+        return self._of_map(self.network(views[self.views.finer]), views)
 
-    def _scores(self, output: Tensor, views: Levels) -> Tensor:
-        """Return the score of every view, given what the network makes of the signal itself.
+    def evidence(self, input: Tensor) -> list[Tensor]:
+        """Return the score of each view at every position, in the form in which it adds up over tiles."""
+        signal = self.views(input)[self.views.finer]
+        found = _foreground(self.network(signal), signal)
+        scores = self._scores(found.double(), _sides(found))
+        return [torch.stack([score, torch.ones_like(score)], 1) for score in scores]
+
+    def _of_map(self, output: Tensor, views: Levels) -> Tensor:
+        """Return the score of every view, given what the network makes of the signal itself."""
+        found = _foreground(output, views[self.views.finer])
+        return torch.stack(self._scores(_total(found), _total(_sides(found))), 1).float()
+
+    def _scores(self, area: Tensor, boundary: Tensor) -> list[Tensor]:
+        """Return the score of every view, given area and boundary, of an image or of each of its pixels.
 
         With t the thickness, view k is nearest to training if t lies between l_k and l_(k+1), where l_k = thickness ·
         base^(k - ½), and k = 0 is the signal itself. There the score k·t - Σ l_j over j ≤ k is the highest, since from
-        one view to the next it increases by t - l_k. Times the length of the boundary it adds up over tiles, as t is a
+        one view to the next it increases by t - l_k. Times the length of the boundary it adds up over pixels, as t is a
         ratio of sums.
         """
-        steps = torch.arange(len(views), dtype=torch.float64) - self.views.finer
+        steps = torch.arange(self.views.num_scales, dtype=torch.float64) - self.views.finer
         limits = (self.thickness * float(self.views.grid.base) ** (steps - 0.5)).cumsum(0)
-        found = _foreground(output, views[self.views.finer])
-        area, boundary = _area(found)[:, None], _boundary(found)[:, None]
-        return (2 * steps.to(area.device) * area - limits.to(area.device) * boundary).float()
+        return [2 * k * area - limit * boundary for k, limit in zip(steps.tolist(), limits.tolist(), strict=True)]
 
     def extra_repr(self) -> str:
         return f"thickness={self.thickness:g}"
@@ -116,12 +126,14 @@ def _foreground(logits: Tensor, signal: Tensor) -> Tensor:
     return logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1) != 0
 
 
-def _area(foreground: Tensor) -> Tensor:
-    """Return the number of pixels of the foreground, (B,)."""
-    return foreground.flatten(1).sum(1).double()
+def _total(foreground: Tensor) -> Tensor:
+    """Return the sum over all pixels, (B,)."""
+    return foreground.flatten(1).sum(1, dtype=torch.float64)
 
 
-def _boundary(foreground: Tensor) -> Tensor:
-    """Return the number of sides at which the foreground ends, (B,)."""
-    sides = [foreground.diff(dim=dim).flatten(1).sum(1) for dim in range(1, foreground.ndim)]
-    return torch.stack(sides).sum(0).double()
+def _sides(foreground: Tensor) -> Tensor:
+    """Return at how many of its sides the foreground ends at each pixel. A side belongs to the later of two pixels."""
+    sides = torch.zeros_like(foreground, dtype=torch.float64)
+    for dim in range(1, foreground.ndim):
+        sides.narrow(dim, 1, foreground.shape[dim] - 1).add_(foreground.diff(dim=dim))
+    return sides

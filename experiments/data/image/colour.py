@@ -14,19 +14,7 @@ Rng = np.random.Generator
 YIQ = torch.tensor([LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])  # brightness and two of colour
 
 
-class Photometric:
-    """Base class of transforms of colours; a subclass is called with an image (C, H, W) and a random generator."""
-
-    def __call__(self, x: Tensor, rng: Rng) -> Tensor:
-        """Return an image with other colours."""
-        raise NotImplementedError
-
-    def both(self, x: Tensor, mask: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
-        """Return an image with other colours, and its mask as it is."""
-        return self(x, rng), mask
-
-
-class ColourJitter(Photometric):
+class ColourJitter:
     """Random brightness and contrast, and for colour images saturation and hue.
 
     Args:
@@ -56,7 +44,7 @@ class ColourJitter(Photometric):
         return ((x - mean) * contrast + mean).clamp(0, 1)
 
 
-class StainJitter(Photometric):
+class StainJitter:
     """Random amounts of haematoxylin, eosin and residual in tissue, as another laboratory would stain it.
 
     In optical density each stain becomes α · stain + β, α in 1 ± sigma and β in ± sigma.
@@ -84,7 +72,7 @@ class StainJitter(Photometric):
         return (-density).exp().clamp(0, 1)
 
 
-class Blur(Photometric):
+class Blur:
     """Gaussian blur.
 
     Args:
@@ -100,7 +88,7 @@ class Blur(Photometric):
         return torch.from_numpy(gaussian_filter(x.numpy(), (0, sigma, sigma), mode="reflect"))
 
 
-class Noise(Photometric):
+class Noise:
     """White Gaussian noise.
 
     Args:

@@ -240,7 +240,7 @@ class Examples(Dataset[tuple[Tensor, Any]]):
 
     Attributes:
         labels: Targets (N, …). ``None``: they are masks.
-        present: Whether a mask has each class (N, num_classes). ``None``: the targets are no masks.
+        present: Whether a mask has each class (N, num_classes). ``None``: the targets are not masks.
     """
 
     def __init__(self, images: ImageSet, rows: Sequence[int]) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from experiments.data.image import geometry
 from experiments.data.inputs import IGNORED
+from experiments.data.transforms import log_uniform, ordered
 
 Move = Callable[[Tensor], Tensor]
 Rng = np.random.Generator
@@ -93,9 +94,7 @@ class Rotate(Geometric):
 
     def draw(self, size: tuple[int, int], rng: Rng) -> Move:
         """Draw an angle."""
-        radians = math.radians(rng.uniform(-self.degrees, self.degrees))
-        cos, sin = math.cos(radians), math.sin(radians)
-        return partial(geometry.affine, matrix=((cos, sin), (-sin, cos)), fill=self.fill)
+        return partial(geometry.rotate, degrees=rng.uniform(-self.degrees, self.degrees), fill=self.fill)
 
 
 class Rescale(Geometric):
@@ -108,13 +107,12 @@ class Rescale(Geometric):
     """
 
     def __init__(self, low: float, high: float, fill: float | None = None) -> None:
-        if not 0 < low <= high:
-            raise ValueError(f"augment: factors from {low:g} to {high:g} are not a range above 0")
-        self.low, self.high, self.fill = low, high, fill
+        self.low, self.high = ordered("size", low, high)
+        self.fill = fill
 
     def draw(self, size: tuple[int, int], rng: Rng) -> Move:
         """Draw a factor."""
-        factor = float(self.low * (self.high / self.low) ** rng.uniform())
+        factor = log_uniform(self.low, self.high, rng)
         return lambda x: geometry.fit(geometry.resize(x, factor), size, self.fill)
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from scipy.ndimage import zoom
 from torch import Tensor
@@ -28,22 +27,6 @@ class Images(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, item: int) -> tuple[Tensor, int]:
         image = torch.from_numpy(self.images[item])[None].float() / 255
         return image, int(self.labels[item])
-
-
-def turn(image: Tensor, degrees: float) -> Tensor:
-    """Turn an image (C, H, W) counterclockwise around its centre; it is black beyond its edges.
-
-    Example:
-        >>> turn(torch.tensor([[[0.0, 1.0], [0.0, 0.0]]]), 90).round()
-        tensor([[[1., 0.],
-                 [0., 0.]]])
-    """
-    height, width = image.shape[1:]
-    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    # Where each pixel comes from, in units of half the width and half the height.
-    theta = torch.tensor([[cos, -sin * height / width, 0], [sin * width / height, cos, 0]], dtype=image.dtype)
-    grid = F.affine_grid(theta[None], [1, *image.shape], align_corners=False)
-    return F.grid_sample(image[None], grid, "bilinear", "zeros", align_corners=False)[0]
 
 
 def shrink(image: np.ndarray, factor: float) -> np.ndarray:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.data.sound.audio_set import AudioFolds, Metadata
-from experiments.data.splits import read_csv
+from experiments.data.tables import read_csv
 
 HOME = "https://github.com/karolpiczak/ESC-50"
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.data.sound.audio_set import AudioSet, Recordings
 from experiments.data.source import Stage
-from experiments.data.splits import read_csv
+from experiments.data.tables import read_csv
 
 HOME = "https://mirg.city.ac.uk/codeapps/the-magnatagatune-dataset"
 FOLDERS: dict[Stage, str] = {"train": "0123456789ab", "val": "c", "test": "def"}
@@ -32,7 +32,8 @@ class MagnaTagATune(AudioSet):
     """
 
     def __init__(self, root: Path | str, **options: Any) -> None:
-        file = Path(root) / "annotations_final.csv"
+        root = Path(root).expanduser()
+        file = root / "annotations_final.csv"
         if not file.is_file():
             raise FileNotFoundError(
                 f"{file} not found: data.root must hold annotations_final.csv and the unpacked folders 0 to f of mp3 "
@@ -47,5 +48,5 @@ class MagnaTagATune(AudioSet):
         paths, target = table["mp3_path"][tagged], tags[classes][tagged].to_numpy(np.float32)
         if unknown := [path for path in paths if path[0] not in STAGES]:
             raise ValueError(f"{file} has the path {unknown[0]}, which is in none of the folders 0 to 9 and a to f")
-        recordings = Recordings([Path(root) / path for path in paths], [STAGES[path[0]] for path in paths], target)
+        recordings = Recordings([root / path for path in paths], [STAGES[path[0]] for path in paths], target)
         super().__init__(recordings, classes, **options)

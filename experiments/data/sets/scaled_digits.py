@@ -104,7 +104,8 @@ def mnist(root: Path | str) -> tuple[np.ndarray, np.ndarray, dict[Stage, int]]:
         FileNotFoundError: A file is missing.
         ValueError: A file is damaged, or is not the one that its name says.
     """
-    images, labels = map(np.concatenate, zip(*(read_mnist(Path(root), part) for part in PARTS), strict=True))
+    folder = Path(root).expanduser()
+    images, labels = map(np.concatenate, zip(*(read_mnist(folder, part) for part in PARTS), strict=True))
     return images, labels, {"train": 10_000, "val": 2_000, "test": 50_000}
 
 

@@ -49,7 +49,8 @@ class SpeechCommands(AudioSet):
     ) -> None:
         if num_classes not in (12, 35):
             raise ValueError(f"data.num_classes={num_classes} is unknown; choose 35, or 12")
-        files = words(Path(root))
+        root = Path(root).expanduser()
+        files = words(root)
         stages = list(files.values())
         names = [file.parent.name for file in files]
         if num_classes == 35:
@@ -62,7 +63,7 @@ class SpeechCommands(AudioSet):
                 "data.window and data.hop are for data.num_classes=35; set data.duration and data.silence_hop"
             )
         classes = [*COMMANDS, "unknown", "silence"]
-        noises = background_noises(Path(root))
+        noises = background_noises(root)
         listed = [
             (file, stage, name) for (file, stage), name in zip(files.items(), names, strict=True) if name in COMMANDS
         ]
@@ -140,7 +141,7 @@ class BackgroundNoise:
     """
 
     def __init__(self, root: Path | str, sample_rate: int, volume: float = 0.1, probability: float = 0.8) -> None:
-        self.files = background_noises(Path(root))["train"]
+        self.files = background_noises(Path(root).expanduser())["train"]
         self.sample_rate, self.volume, self.probability = sample_rate, volume, probability
 
     @cached_property

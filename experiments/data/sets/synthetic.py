@@ -49,7 +49,7 @@ class Synthetic(UrbanSound8K):
             raise ValueError(f"data.max_scale={max_scale:g} is out of range; choose one from 1 to {MAX_SCALE:g}")
         if clips_per_fold < len(FAMILIES):
             raise ValueError(f"data.clips_per_fold={clips_per_fold} is less than one clip of each of the ten families")
-        folder = Path(root) / f"seed{seed}_{clips_per_fold}x{len(FOLDS)}_scale{max_scale:.3g}"
+        folder = Path(root).expanduser() / f"seed{seed}_{clips_per_fold}x{len(FOLDS)}_scale{max_scale:.3g}"
         render(folder, clips_per_fold, seed, max_scale)
         super().__init__(folder, **options)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from experiments.data.sound.audio_set import AudioFolds, Metadata
-from experiments.data.splits import read_csv
+from experiments.data.tables import read_csv
 
 
 class UrbanSound8K(AudioFolds):

@@ -55,8 +55,8 @@ def build_cache(
         whole: Whether longer clips keep their length, which `rows` returns.
 
     Returns:
-        The file of int16 rows, shape (good clips, num_samples), in the order of `paths`; and the files left out, as
-        position in `paths` → problem.
+        The file of int16 rows, in the order of `paths`, of shape (good clips, num_samples), or with `whole` of any
+        length, one after the other; and the files left out, as position in `paths` → problem.
 
     Raises:
         AudioError: A file is bad, and `skip_bad` is false.

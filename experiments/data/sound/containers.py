@@ -19,7 +19,7 @@ BIT_RATES = {  # in kbit/s
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-DELAY = 4  # frames of an MP3 file that are no sound, or that its decoder drops
+DELAY = 4  # frames of an MP3 file that are not sound, or that its decoder drops
 
 
 class File(soundfile.SoundFile):

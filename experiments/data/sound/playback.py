@@ -12,16 +12,16 @@ def play(clip: Tensor, factor: float) -> Tensor:
     """Play a clip faster or slower, as a turntable does: at double speed it is half as long.
 
     Args:
-        clip: Waveform (1, T).
+        clip: Waveform (C, T).
         factor: Playback speed; 2 is twice as fast and an octave higher.
 
     Returns:
-        Waveform (1, ⌈T / factor⌉).
+        Waveform (C, ⌈T / factor⌉).
 
-    >>> play(torch.ones(1, 8), 2).shape
-    torch.Size([1, 4])
+    >>> play(torch.ones(2, 8), 2).shape
+    torch.Size([2, 4])
     """
-    return torch.from_numpy(change_rate(clip[0].numpy(), factor, 1))[None]
+    return torch.from_numpy(np.stack([change_rate(channel, factor, 1) for channel in clip.numpy()]))
 
 
 def resample(x: Tensor, length: int) -> Tensor:

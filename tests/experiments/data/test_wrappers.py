@@ -66,6 +66,11 @@ def test_a_share_of_many_combinations_is_a_share() -> None:
             np.testing.assert_allclose(targets_of(part).mean(0), targets.mean(0), atol=0.05)
 
 
+def test_a_share_of_single_numbers() -> None:
+    part: Any = share(TensorDataset(torch.zeros(100, 1, 4), torch.rand(100)), 0.1, 0)
+    assert len(part) == 10
+
+
 @pytest.mark.parametrize("fraction", [0, -1, 1.5, float("nan")])
 def test_no_share(fraction: float) -> None:
     with pytest.raises(ValueError, match=f"fraction={fraction:g} is not a share"):
@@ -108,7 +113,10 @@ class Given(Source):
     ],
 )
 def test_classes_are_found_by_their_names(target: Any, expected: Any) -> None:
-    source = Relabelled(Given(target), ["b", "c", "a"])
+    given = Given(target)
+    given.transforms, given.repeats = [abs], 5
+    source = Relabelled(given, ["b", "c", "a"])
+    assert source.transforms == [abs] and source.repeats == 5
     _, found = source.split("test")[0]
     assert torch.equal(torch.as_tensor(found), torch.as_tensor(expected)) and type(found) is type(expected)
     assert len(source.transformed("test", 1)) == 1 and not source.validated  # type: ignore[arg-type]

@@ -108,6 +108,20 @@ def test_each_factor_has_a_metric_and_a_distance() -> None:
     assert measured.test["accuracy"] == measured.transformed["2"] and measured.test_examples == 2
 
 
+def test_logits_of_several_labels_have_no_distance_as_softmax_ignores_nothing_in_them() -> None:
+    class Labels(Source):
+        classes, transformation = ("a", "b"), Rescaling("level", 0, 9)
+
+        def split(self, stage: Stage) -> Any:
+            return [(torch.ones(1, 8), torch.tensor([1.0, 0.0])), (torch.zeros(1, 8), torch.tensor([0.0, 1.0]))]
+
+        def transformed(self, stage: Stage, factor: float) -> Any:
+            return self.split(stage)
+
+    measured = measure(Sums(), MultiLabel(2), Labels(), 2, [2])
+    assert list(measured.transformed) == ["2"] and measured.moved == {}
+
+
 def test_a_recording_is_tested_by_the_mean_of_its_windows_probabilities() -> None:
     logits, target = torch.randn(7, 3), torch.tensor([1, 1, 0, 2, 2, 2, 0])
     recordings = [4, 4, 9, 2, 2, 2, 7]

@@ -112,6 +112,7 @@ def test_a_network_of_another_library_is_of_the_dimensions_of_its_convolutions()
         ({"finer": 1}, "views.finer=1 is not a whole number from 0 to below views.num_scales=1"),
         ({"num_scales": 2, "mode": "median"}, "views.mode=median is not one of mean, max, confident"),
         ({"mode": "max"}, "views.mode=max has no effect on one view"),
+        ({"finer": 0}, "views.finer=0 has no effect on one view"),
         ({"base": 2, "rotations": 4}, "views.base=2 has no effect without views.num_scales"),
         ({"num_scales": 2, "base": 1}, "views.base=1: base must be above 1"),
         ({"num_scales": 2, "base": "wide"}, "views.base=wide: base must be a finite number"),

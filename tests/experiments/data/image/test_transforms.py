@@ -12,6 +12,7 @@ from torch import Tensor
 from experiments.data.image.colour import Blur, ColourJitter, Noise, StainJitter
 from experiments.data.image.geometry import IGNORED
 from experiments.data.image.transforms import Crop, Flip, Rescale, Rotate, Shear, Shift
+from experiments.data.wrappers import Augmented
 
 GEOMETRIC: list[Any] = [Crop(20), Crop([50, 60], 0.5), Flip(), Rotate(), Rescale(0.5, 2), Shear(20), Shift(5)]
 COLOUR: list[Any] = [ColourJitter(), StainJitter(), Blur(), Noise()]
@@ -26,16 +27,21 @@ def blob(height: int = 40, width: int = 48) -> Tensor:
     return torch.exp(-((y - 14) ** 2 / 60 + (x - 30) ** 2 / 120)).expand(3, -1, -1)
 
 
+def augmented(transform: Any, seed: int) -> tuple[Tensor, Tensor]:
+    data: Any = [(blob(), (blob()[0] > 0.5).long())]
+    return Augmented(data, [transform], 2, seed)[0]
+
+
 @pytest.mark.parametrize("transform", GEOMETRIC + COLOUR, ids=lambda transform: type(transform).__name__)
 def test_reproducible(transform: Any) -> None:
     torch.manual_seed(1)
-    one = transform.both(blob(), blob()[0] > 0.5, generator(3))
+    one = augmented(transform, 3)
     torch.manual_seed(2)
     np.random.seed(2)
-    other = transform.both(blob(), blob()[0] > 0.5, generator(3))
+    other = augmented(transform, 3)
     assert torch.equal(one[0], other[0])
     assert torch.equal(one[1], other[1])
-    assert any(not torch.equal(one[0], transform.both(blob(), blob()[0] > 0.5, generator(s))[0]) for s in range(4, 9))
+    assert any(not torch.equal(one[0], augmented(transform, seed)[0]) for seed in range(4, 9))
     assert one[0].dtype == torch.float32
     assert 0 <= one[0].min() <= one[0].max() <= 1
 
@@ -52,9 +58,8 @@ def test_image_and_mask_move_alike(transform: Any) -> None:
 
 @pytest.mark.parametrize("transform", COLOUR, ids=lambda transform: type(transform).__name__)
 def test_colours_leave_the_mask(transform: Any) -> None:
-    mask = torch.randint(0, 9, (40, 48))
-    image, same = transform.both(blob(), mask, generator())
-    assert same is mask
+    image, mask = augmented(transform, 0)
+    assert torch.equal(mask, (blob()[0] > 0.5).long())
     assert image.shape == (3, 40, 48)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from experiments.data.image.geometry import fit, resize
-from experiments.data.sets.digit_images import rotate, shrink, shrink_aliased, turn
+from experiments.data.sets.digit_images import rotate, shrink, shrink_aliased
 
 
 @given(factor=st.floats(0.1, 1), height=st.integers(5, 40), width=st.integers(5, 40))
@@ -65,18 +65,3 @@ def test_the_published_way_of_turning_is_pillows(factor: float, angle: float, he
     assert np.abs(shrink_aliased(image, 1.0, angle).astype(int) - rotate(image, angle)).max() <= 1
     both = shrink_aliased(image, factor, 90.0 + angle).astype(int)
     assert np.abs(both - shrink_aliased(np.rot90(image), factor, angle)).max() <= 1
-
-
-@pytest.mark.parametrize("quarters", [0, 1, 2, 3, -5])
-@pytest.mark.parametrize("size", [(8, 8), (7, 7)])
-def test_quarter_turns_are_exact(quarters: int, size: tuple[int, int]) -> None:
-    image = torch.rand(2, *size)
-    torch.testing.assert_close(turn(image, 90.0 * quarters), torch.rot90(image, quarters, (1, 2)), atol=1e-5, rtol=0)
-
-
-def test_a_turn_against_pillow_on_an_oblong_image() -> None:
-    image = np.zeros((40, 60), np.float32)
-    image[10:30, 20:45] = np.add.outer(np.arange(20), np.arange(25)) / 44
-    expected = np.asarray(Image.fromarray(image).rotate(33, Image.Resampling.BILINEAR))
-    difference = np.abs(turn(torch.from_numpy(image)[None], 33)[0].numpy() - expected)
-    assert np.quantile(difference, 0.9) < 0.02 and difference.mean() < 0.02
