@@ -17,6 +17,7 @@ from experiments.training.tasks.task import in_table, is_error, is_share
 # Colours of Okabe and Ito, which colour-blind readers can distinguish.
 COLOURS = "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
 MARKERS = "osD^vPX"
+HEIGHT = 4.2  # inches, unless there are more names than that
 
 
 def draw(study: Study, folder: Path) -> dict[str, Path]:
@@ -33,7 +34,7 @@ def draw(study: Study, folder: Path) -> dict[str, Path]:
     for picture, (title, wanted, paint) in PICTURES.items():
         if not wanted(study):
             continue
-        figure = Figure(figsize=(7, 4.2), layout="constrained")
+        figure = Figure(figsize=(7, HEIGHT), layout="constrained")
         paint(study, figure.subplots())
         title = title.format(metric=metric_name(study.metric), transformation=study.transformation)
         figure.suptitle(title[0].upper() + title[1:], fontsize=11)
@@ -103,6 +104,10 @@ def _rows(study: Study, ax: Axes) -> dict[str, list[Cell]]:
     arms = {arm: cells for arm in study.arms if (cells := study.of(arm, study.fractions[-1]))}
     names = [fill(arm, 36, break_on_hyphens=False) for arm in arms]  # leaves room for the bars
     ax.set_yticks(range(len(arms)), names)
+    lines = max(name.count("\n") + 1 for name in names)
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    figure.set_figheight(max(HEIGHT, 1 + 0.17 * lines * len(names)))
     ax.invert_yaxis()
     label_axes(ax, "", f"test {metric_name(study.metric)}", "")
     ax.grid(False, axis="y")
