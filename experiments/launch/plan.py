@@ -117,11 +117,12 @@ def asked(cfg: DictConfig) -> Asked:
     """
     study: Any = OmegaConf.to_container(cfg.study, resolve=True)
     study = {key: value for key, value in study.items() if value is not None}
-    if wrong := [f"{key} is unknown" for key in study if key not in Asked.__annotations__] or [
-        f"{key} is missing" for key in Asked.__annotations__ if key in Asked.__required_keys__ - study.keys()
-    ]:
-        raise ValueError(f"study.{wrong[0]}; a study has {', '.join(Asked.__annotations__)}")
-    for key, form in get_type_hints(Asked).items():
+    forms = get_type_hints(Asked)
+    unknown = [f"{key} is unknown" for key in study if key not in forms]
+    missing = [f"{key} is missing" for key in forms if key in Asked.__required_keys__ and key not in study]
+    for wrong in unknown + missing:
+        raise ValueError(f"study.{wrong}; a study has {', '.join(forms)}")
+    for key, form in forms.items():
         if key in study and (line := mismatch(f"study.{key}", study[key], form)):
             raise ValueError(line)
     for key in "arms", "fractions", "seeds", "folds":

@@ -105,9 +105,8 @@ def _rows(study: Study, ax: Axes) -> dict[str, list[Cell]]:
     names = [fill(arm, 36, break_on_hyphens=False) for arm in arms]  # leaves room for the bars
     ax.set_yticks(range(len(arms)), names)
     lines = max(name.count("\n") + 1 for name in names)
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    figure.set_figheight(max(HEIGHT, 1 + 0.17 * lines * len(names)))
+    assert isinstance(ax.figure, Figure)
+    ax.figure.set_figheight(max(HEIGHT, 1 + 0.17 * lines * len(names)))
     ax.invert_yaxis()
     label_axes(ax, "", f"test {metric_name(study.metric)}", "")
     ax.grid(False, axis="y")

@@ -93,7 +93,7 @@ class CanonicalizeThickness(Canonicalize):
         """Return the score of each view at every position, in the form in which it adds up over tiles."""
         signal = self.views(input)[self.views.finer]
         found = _foreground(self.network(signal), signal)
-        scores = self._scores(found.double(), _sides(found))
+        scores = self._scores(found.double(), _sides(found).double())
         return [torch.stack([score, torch.ones_like(score)], 1) for score in scores]
 
     def _of_map(self, output: Tensor, views: Levels) -> Tensor:
@@ -133,7 +133,7 @@ def _total(foreground: Tensor) -> Tensor:
 
 def _sides(foreground: Tensor) -> Tensor:
     """Return at how many of its sides the foreground ends at each pixel. A side belongs to the later of two pixels."""
-    sides = torch.zeros_like(foreground, dtype=torch.float64)
+    sides = torch.zeros_like(foreground, dtype=torch.uint8)
     for dim in range(1, foreground.ndim):
         sides.narrow(dim, 1, foreground.shape[dim] - 1).add_(foreground.diff(dim=dim))
     return sides
