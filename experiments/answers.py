@@ -41,16 +41,15 @@ def answer(command: str) -> None:
         folder = options["config_dir"]
         path = [f"hydra.searchpath=[{json.dumps(f'file://{Path(folder).absolute()}')}]"] if folder else []
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            line = mistake(command, [*path, *options["overrides"]], options["multirun"])
-            if command == "train":
-                line = line or unusable(options["overrides"])
-            if line:
+            if line := mistake(command, [*path, *options["overrides"]], options["multirun"]):
                 raise SystemExit(f"error: {line}")
     if any(options[name] for name in ANSWERED):
         if hasattr(signal, "SIGPIPE"):
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ``--help | head`` ends without an error
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=command)(lambda cfg: None)()
         raise SystemExit(0)
+    if command == "train" and not own and (line := unusable(options["overrides"])):
+        raise SystemExit(f"error: {line}")
 
 
 def mistake(config: str, overrides: list[str], multirun: bool = False) -> str | None:

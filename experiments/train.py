@@ -28,7 +28,6 @@ from experiments.config import check_numbers, resumed
 from experiments.data.inputs import Image, Waveform
 from experiments.data.source import Source, checked, checked_factors
 from experiments.data.splits import log_counts
-from experiments.data.wrappers import share
 from experiments.errors import interruptible, is_first_process, one_line_errors
 from experiments.evaluation.device import place
 from experiments.evaluation.report import draw, report
@@ -75,9 +74,6 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
         parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
         log.info("%s: %s parameters, on %s, in %s", cfg.name, f"{parameters:,}", trainer.strategy.root_device, folder)
         log_counts(source, ["train", "val"])
-        if cfg.fraction != 1:
-            used: Any = share(source.split("train"), cfg.fraction, cfg.seed)
-            log.info("training on %d of these examples (fraction=%g)", len(used), cfg.fraction)
     card, before = make_card(cfg, source), newest(run)
     began = read_checkpoint(before)[1] if before else card
     if began.classes != card.classes:
@@ -90,6 +86,9 @@ def train(cfg: DictConfig, folder: Path) -> Results | None:
     module = Classifier(network, task, optimizer, scheduler, cfg.wavelet_loss, cfg.seed, card)
     transforms = [instantiate(node) for node in (cfg.augment or {}).values() if node is not None]
     batches = Batches(source, cfg.batch_size, cfg.num_workers, cfg.seed, cfg.fraction, transforms)
+    if trainer.is_global_zero and cfg.fraction != 1:
+        used: Any = batches.train_examples
+        log.info("training on %d of these examples (fraction=%g)", len(used), cfg.fraction)
     check_monitored(trainer, scheduler, source.validated)
     trainer.fit(module, batches, ckpt_path=before)
     if not trainer.is_global_zero:

@@ -50,15 +50,13 @@ def run(
         try:
             while waiting or running:
                 for slot in sorted(set(range(processes)) - set(running)):
-                    for job in [
-                        job for job in waiting if job.file.exists()
-                    ]:  # finished by another process of this study
+                    for job in filter(lambda job: job.file.exists(), list(waiting)):  # finished by another process
                         waiting.remove(job)
                         tell(job, True)
                     # A folder in which another process trains has its turn when that has ended.
-                    for job in [job for job in waiting if not Run(job.folder).busy][:1]:
-                        waiting.remove(job)
-                        running[slot] = start(job, gpus[slot % len(gpus)] if gpus else None), job
+                    if free := next((job for job in waiting if not Run(job.folder).busy), None):
+                        waiting.remove(free)
+                        running[slot] = start(free, gpus[slot % len(gpus)] if gpus else None), free
                 wait([process.sentinel for process, _ in running.values()], timeout=1)
                 show([job for _, job in running.values()])
                 for slot, (process, job) in list(running.items()):

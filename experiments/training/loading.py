@@ -48,7 +48,7 @@ class Batches(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the training examples, shuffled and augmented differently in each epoch."""
         assert self.trainer is not None
-        examples = share(self.dataset.split("train"), self.fraction, self.seed)
+        examples = self.train_examples
         classes, repeats = len(self.dataset.classes), self.dataset.repeats
         augmented: Dataset[Any] = Augmented(examples, self.transforms, classes, self.seed, repeats)
         sampler = _Positions(augmented, self.trainer.world_size, self.trainer.global_rank, seed=self.seed)
@@ -66,6 +66,11 @@ class Batches(L.LightningDataModule):
             worker_init_fn=partial(_seed_worker, self.seed, sampler),
             generator=torch.Generator(),  # otherwise the loader draws a global random number whenever it is started
         )
+
+    @cached_property
+    def train_examples(self) -> Dataset[Any]:
+        """The share of the training examples that is used. Drawing it may read all targets, so it is drawn once."""
+        return share(self.dataset.split("train"), self.fraction, self.seed)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the numbers of examples, for the checkpoint."""
